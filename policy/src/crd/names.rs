@@ -1,0 +1,34 @@
+//! Every name that others rely on, in its one spelling.
+
+/// API group of [`crate::CleanupPolicy`].
+pub const GROUP: &str = "pgsweep.dev";
+/// Field manager of every write of the operator.
+pub const FIELD_MANAGER: &str = "pgsweep";
+/// Label on CronJob, Job and Pod: the name of the policy.
+pub const LABEL_POLICY: &str = "pgsweep.dev/policy";
+/// Label on CronJob, Job and Pod: `Enforce` or `DryRun`.
+pub const LABEL_MODE: &str = "pgsweep.dev/mode";
+/// Annotation: hash of the rules (see [`crate::Policy::rules_hash`]).
+pub const ANNOTATION_RULES_HASH: &str = "pgsweep.dev/rules-hash";
+/// Annotation: generation of the policy that an object was built from.
+pub const ANNOTATION_GENERATION: &str = "pgsweep.dev/policy-generation";
+/// Annotation: hash of the whole object as the operator built it.
+pub const ANNOTATION_BUILD_HASH: &str = "pgsweep.dev/build-hash";
+
+/// Environment of a Job's container: the policy, as JSON.
+pub const ENV_POLICY: &str = "PGSWEEP_POLICY";
+/// Environment of a Job's container: the connection URL, from the Secret.
+pub const ENV_DATABASE_URL: &str = "DATABASE_URL";
+/// Environment of a Job's container: the UID of the Job.
+pub const ENV_JOB_UID: &str = "PGSWEEP_JOB_UID";
+/// Environment of a Job's container: where the short report goes.
+pub const ENV_TERMINATION_LOG: &str = "PGSWEEP_TERMINATION_LOG";
+
+/// The longest policy that fits an environment string of a container, in bytes
+/// (Linux allows 128 KiB for one string; escaping `$` must fit too).
+pub const MAX_POLICY_BYTES: usize = 96 * 1024;
+/// The longest name of a policy: a CronJob of that name, with the suffixes of
+/// its Jobs and their pods, still fits 63 characters.
+pub const MAX_POLICY_NAME: usize = 49;
+/// The longest termination message that kubelet keeps, in bytes.
+pub const MAX_TERMINATION_MESSAGE_BYTES: usize = 4096;

@@ -1,0 +1,339 @@
+//! What a team writes for one table: a rule.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::DurationText;
+
+/// Which rows of one table go, and what happens to them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.emit)", "emit is not implemented in this version; remove the field"),
+)]
+pub struct RuleSpec {
+    /// Name of the rule, a DNS label, unique in the policy.
+    #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The table, or partitioned table, whose rows go.
+    pub table: TableSpec,
+    /// All of these must hold.
+    #[serde(rename = "where")]
+    #[schemars(length(min = 1, max = 16))]
+    pub conditions: Vec<ConditionSpec>,
+    /// What happens to the rows.
+    pub action: ActionSpec,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emit: Option<NotImplementedList>,
+    /// Cap and guard of this rule alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RuleLimitsSpec>,
+}
+
+/// A table by schema and name, matched to the catalog byte by byte.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TableSpec {
+    /// Schema of the table.
+    #[schemars(length(min = 1, max = 63))]
+    pub schema: String,
+    /// Name of the table.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+}
+
+/// Exactly one of: a column condition (`column`, `operator` and its operand),
+/// `anyOf`, `exists`, `notExists`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.exists)", "exists is not implemented in this version; remove the field"),
+    validation = ("!has(self.notExists)", "notExists is not implemented in this version; remove the field"),
+    validation = ("!has(self.unit)", "unit is not implemented in this version; remove the field"),
+    validation = (
+        "[has(self.column), has(self.anyOf), has(self.exists), has(self.notExists)].filter(x, x).size() == 1",
+        "a condition is exactly one of: column with operator, anyOf, exists, notExists",
+    ),
+    validation = (
+        "has(self.column) == has(self.operator)",
+        "column and operator belong together",
+    ),
+    validation = (
+        "has(self.column) || !(has(self.value) || has(self.values) || has(self.age))",
+        "value, values and age belong to a column condition",
+    ),
+    validation = (
+        "!has(self.operator) || has(self.value) == (self.operator in ['Equals', 'NotEquals', 'LessThan', 'GreaterThan'])",
+        "Equals, NotEquals, LessThan and GreaterThan need value, and no other operator takes it",
+    ),
+    validation = (
+        "!has(self.operator) || has(self.values) == (self.operator in ['In', 'NotIn'])",
+        "In and NotIn need values, and no other operator takes it",
+    ),
+    validation = (
+        "!has(self.operator) || has(self.age) == (self.operator in ['OlderThan', 'NewerThan'])",
+        "OlderThan and NewerThan need age, and no other operator takes it",
+    ),
+)]
+pub struct ConditionSpec {
+    /// The column that is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub column: Option<String>,
+    /// How it is compared. A NULL matches none but `IsNull`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
+    /// Operand of `Equals`, `NotEquals`, `LessThan`, `GreaterThan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Scalar>,
+    /// Operand of `In` and `NotIn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub values: Option<Vec<Scalar>>,
+    /// Operand of `OlderThan` (the column is before the start of the run minus this) and `NewerThan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<DurationText>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub unit: Option<String>,
+    /// One of these column conditions must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    pub any_of: Option<Vec<ColumnConditionSpec>>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exists: Option<NotImplemented>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_exists: Option<NotImplemented>,
+}
+
+/// A condition on one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.unit)", "unit is not implemented in this version; remove the field"),
+    validation = (
+        "has(self.value) == (self.operator in ['Equals', 'NotEquals', 'LessThan', 'GreaterThan'])",
+        "Equals, NotEquals, LessThan and GreaterThan need value, and no other operator takes it",
+    ),
+    validation = (
+        "has(self.values) == (self.operator in ['In', 'NotIn'])",
+        "In and NotIn need values, and no other operator takes it",
+    ),
+    validation = (
+        "has(self.age) == (self.operator in ['OlderThan', 'NewerThan'])",
+        "OlderThan and NewerThan need age, and no other operator takes it",
+    ),
+)]
+pub struct ColumnConditionSpec {
+    /// The column that is looked at.
+    #[schemars(length(min = 1, max = 63))]
+    pub column: String,
+    /// How it is compared. A NULL matches none but `IsNull`.
+    pub operator: Operator,
+    /// Operand of `Equals`, `NotEquals`, `LessThan`, `GreaterThan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Scalar>,
+    /// Operand of `In` and `NotIn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub values: Option<Vec<Scalar>>,
+    /// Operand of `OlderThan` (the column is before the start of the run minus this) and `NewerThan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<DurationText>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub unit: Option<String>,
+}
+
+/// How a column is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Operator {
+    /// The column equals the value.
+    Equals,
+    /// The column is there and differs from the value.
+    NotEquals,
+    /// The column equals one of the values.
+    In,
+    /// The column is there and equals none of the values.
+    NotIn,
+    /// The column is less than the value.
+    LessThan,
+    /// The column is greater than the value.
+    GreaterThan,
+    /// The column is NULL.
+    IsNull,
+    /// The column is not NULL.
+    IsNotNull,
+    /// The column is before the cutoff.
+    OlderThan,
+    /// The column is after the cutoff.
+    NewerThan,
+}
+
+/// What happens to the rows: exactly one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("!has(self.archive)", "archive is not implemented in this version; remove the field"),
+    validation = ("!has(self.dropPartitions)", "dropPartitions is not implemented in this version; remove the field"),
+    validation = (
+        "[has(self.update), has(self.delete), has(self.archive), has(self.dropPartitions)].filter(x, x).size() == 1",
+        "an action is exactly one of: update, delete, archive, dropPartitions",
+    ),
+)]
+pub struct ActionSpec {
+    /// Columns are set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateSpec>,
+    /// The rows are deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<DeleteSpec>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<NotImplemented>,
+    /// Not implemented in this version: refused when set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_partitions: Option<NotImplemented>,
+}
+
+/// Which columns are set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateSpec {
+    /// The columns and what they are set to.
+    #[schemars(length(min = 1, max = 32))]
+    pub set: Vec<AssignmentSpec>,
+}
+
+/// Nothing to say yet about a delete.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+
+pub struct DeleteSpec {}
+
+/// A column and exactly one of: `value`, `now: true`, `fromColumn`, `setNull: true`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "[has(self.value), has(self.now), has(self.fromColumn), has(self.setNull)].filter(x, x).size() == 1",
+        "set is exactly one of: value, now, fromColumn, setNull",
+    ),
+    validation = ("!has(self.now) || self.now", "now is either true or left out"),
+    validation = ("!has(self.setNull) || self.setNull", "setNull is either true or left out"),
+)]
+pub struct AssignmentSpec {
+    /// The column that is set.
+    #[schemars(length(min = 1, max = 63))]
+    pub column: String,
+    /// To this value, cast to the column's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Scalar>,
+    /// To the start of the run, by the database's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<bool>,
+    /// To what another column of the row holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub from_column: Option<String>,
+    /// To NULL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_null: Option<bool>,
+}
+
+/// Cap and guard of one rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleLimitsSpec {
+    /// A cap: what is left waits for the next run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
+    pub max_rows: Option<i64>,
+    /// A guard, in place of the policy's own: 100 switches it off for this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_percent_of_table: Option<i32>,
+}
+
+/// A string or an integer, bound as text and cast to the column's own type;
+/// booleans and decimals are written in quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// An integer.
+    Integer(i64),
+    /// A string.
+    Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Integer(integer) => integer.fmt(formatter),
+            Scalar::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 4096})
+    }
+}
+
+/// Whatever stands in a field that this version does not implement yet: kept
+/// only so that it can be refused in plain words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NotImplemented(pub serde_json::Value);
+
+impl JsonSchema for NotImplemented {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NotImplemented".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    }
+}
+
+/// [`NotImplemented`] for a field that will be a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NotImplementedList(pub Vec<BTreeMap<String, serde_json::Value>>);
+
+impl JsonSchema for NotImplementedList {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NotImplementedList".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "maxItems": 4,
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        })
+    }
+}

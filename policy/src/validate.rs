@@ -1,0 +1,236 @@
+//! From what a team wrote to a [`Policy`], or every problem with its field path.
+//!
+//! Piece by piece, so that one wrong field hides no other: first the schema of
+//! the CRD, then its CEL rules and what CEL cannot say. Operator, job and
+//! command line all call this, and so all say the same words.
+
+mod rule;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::age::Age;
+use crate::crd::{CleanupPolicySpec, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME};
+use crate::policy::{Execution, Limits, Policy, PolicyName};
+use crate::problem::Problem;
+use crate::schedule::{Schedule, ScheduleProblem};
+use crate::schema;
+
+/// Reads one `CleanupPolicy` document: a file as JSON, or an object of the API
+/// server. `metadata.namespace` may be missing and is then `default`.
+///
+/// # Errors
+/// Every problem, in the order of the document; never only the first.
+pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
+    let mut problems = Vec::new();
+    check_kind(document, &mut problems);
+    let name = policy_name(document, &mut problems);
+    let generation = document.pointer("/metadata/generation").and_then(Value::as_i64);
+    let empty = Value::Object(Map::new());
+    let spec = document.get("spec").unwrap_or(&empty);
+    schema::check_spec(spec, &mut problems);
+    let shell = spec_without_rules(spec, &problems);
+    let rules = rule::rules(spec, shell.as_ref(), &mut problems);
+    let settings = shell.and_then(|shell| settings(&shell, &mut problems));
+    check_size(document, &mut problems);
+
+    match (name, settings, problems.is_empty()) {
+        (Some(name), Some((schedule, limits, execution, mode)), true) => Ok(Policy {
+            name,
+            generation: generation.unwrap_or(0),
+            rules_hash: rules_hash(spec),
+            mode,
+            schedule,
+            limits,
+            execution,
+            rules,
+        }),
+        _ => {
+            problems.sort();
+            problems.dedup();
+            Err(problems)
+        }
+    }
+}
+
+type Settings = (Schedule, Limits, Execution, crate::crd::Mode);
+
+fn check_kind(document: &Value, problems: &mut Vec<Problem>) {
+    let version = format!("{GROUP}/v1alpha1");
+    for (field, wanted) in [("apiVersion", version.as_str()), ("kind", "CleanupPolicy")] {
+        if document.get(field).and_then(Value::as_str) != Some(wanted) {
+            problems.push(Problem::new(field, format!("must be {wanted}")));
+        }
+    }
+    if document.get("spec").is_none() {
+        problems.push(Problem::new("spec", "is required"));
+    }
+}
+
+fn policy_name(document: &Value, problems: &mut Vec<Problem>) -> Option<PolicyName> {
+    let metadata = |field: &str| document.pointer(&format!("/metadata/{field}"));
+    let Some(name) = metadata("name").and_then(Value::as_str) else {
+        problems.push(Problem::new("metadata.name", "is required"));
+        return None;
+    };
+    if name.len() > MAX_POLICY_NAME {
+        let message = "must have at most 49 characters, so that the names of its Jobs fit";
+        problems.push(Problem::new("metadata.name", message));
+    } else if !is_dns_label(name) {
+        let message = "must be a DNS label: lower-case letters, digits and '-', without dots";
+        problems.push(Problem::new("metadata.name", message));
+    }
+    let namespace = metadata("namespace").and_then(Value::as_str).unwrap_or("default");
+    if namespace.len() > 63 || !is_dns_label(namespace) {
+        let message = "must be a DNS label: lower-case letters, digits and '-'";
+        problems.push(Problem::new("metadata.namespace", message));
+    }
+    Some(PolicyName { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// The spec with what is already known to be wrong put right, so that the rest of it can be read.
+fn spec_without_rules(spec: &Value, problems: &[Problem]) -> Option<CleanupPolicySpec> {
+    let mut shell = spec.as_object()?.clone();
+    let stand_ins = json!({
+        "schedule": "@hourly",
+        "mode": "DryRun",
+        "database": {"urlFrom": {"secretKeyRef": {"name": "n", "key": "k"}}},
+    });
+    shell.insert("rules".into(), json!([]));
+    for problem in problems {
+        remove_path(&mut shell, &problem.path);
+    }
+    for (name, value) in stand_ins.as_object()? {
+        shell.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    piece(&Value::Object(shell))
+}
+
+/// Removes the field `spec.a`, or `spec.a.b` of `limits` and `execution`, whose other fields have defaults.
+fn remove_path(spec: &mut Map<String, Value>, path: &str) {
+    let mut segments = path.split(['.', '[']).skip(1);
+    let Some(field) = segments.next().filter(|field| *field != "rules") else { return };
+    match (field, segments.next(), spec.get_mut(field)) {
+        ("limits" | "execution", Some(inner), Some(Value::Object(fields))) => {
+            fields.remove(inner);
+        }
+        _ => {
+            spec.remove(field);
+        }
+    }
+}
+
+/// A part of the document as its type; `None` where the schema has already refused it.
+fn piece<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Settings> {
+    for (set, field) in [(spec.approval.is_some(), "approval"), (spec.report.is_some(), "report")] {
+        refuse_when_set(set, "spec", field, problems);
+    }
+    refuse_when_set(spec.database.ca_from.is_some(), "spec.database", "caFrom", problems);
+    check_labels(spec, problems);
+    let schedule = match Schedule::parse(&spec.schedule, &spec.time_zone) {
+        Ok(schedule) => Some(schedule),
+        Err(problem) => {
+            problems.push(Problem::new(schedule_field(&problem), problem.to_string()));
+            None
+        }
+    };
+    let execution = execution(spec, problems)?;
+    let limits = Limits { max_rows_per_run: spec.limits.max_rows_per_run };
+    Some((schedule?, limits, execution, spec.mode))
+}
+
+fn schedule_field(problem: &ScheduleProblem) -> &'static str {
+    if problem.is_time_zone() { "spec.timeZone" } else { "spec.schedule" }
+}
+
+fn check_labels(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
+    for label in spec.pod_template.labels.keys() {
+        if label.starts_with("pgsweep.dev/") || label.starts_with("app.kubernetes.io/") {
+            let message =
+                "must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's";
+            problems.push(Problem::new(format!("spec.podTemplate.labels.{label}"), message));
+        }
+    }
+}
+
+fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Execution> {
+    let written = &spec.execution;
+    let path = |field: &str| format!("spec.execution.{field}");
+    refuse_when_set(written.max_replica_lag.is_some(), "spec.execution", "maxReplicaLag", problems);
+    let mut positive = |field: &str, text: &DurationText| {
+        let age = age(&path(field), text, problems)?;
+        // Postgres reads a timeout of 0 as "none": the opposite of what was meant.
+        if age.as_millis() == 0 {
+            problems.push(Problem::new(path(field), "must be more than 0"));
+        } else if age.as_millis() > i64::from(i32::MAX) {
+            problems.push(Problem::new(path(field), "must be at most 24d"));
+        }
+        Some(age)
+    };
+    let target_batch_duration = positive("targetBatchDuration", &written.target_batch_duration);
+    let batch_timeout = positive("batchTimeout", &written.batch_timeout);
+    let lock_timeout = positive("lockTimeout", &written.lock_timeout);
+    let statement_timeout = positive("statementTimeout", &written.statement_timeout);
+    let max_duration = positive("maxDuration", &written.max_duration);
+    let execution = Execution {
+        batch_size: i64::from(written.batch_size),
+        target_batch_duration: target_batch_duration?,
+        batch_timeout: batch_timeout?,
+        lock_timeout: lock_timeout?,
+        statement_timeout: statement_timeout?,
+        max_rows_per_second: written.max_rows_per_second,
+        max_duration: max_duration?,
+        on_rule_error: written.on_rule_error,
+    };
+    if execution.target_batch_duration > execution.batch_timeout {
+        let message = "must be at most execution.batchTimeout";
+        problems.push(Problem::new(path("targetBatchDuration"), message));
+    }
+    let least = execution.max_duration.as_millis() + 60_000;
+    if spec.active_deadline_seconds.saturating_mul(1000) <= least {
+        let message = "must be more than execution.maxDuration + 60 s, so that a run can end by itself";
+        problems.push(Problem::new("spec.activeDeadlineSeconds", message));
+    }
+    Some(execution)
+}
+
+fn age(path: &str, text: &DurationText, problems: &mut Vec<Problem>) -> Option<Age> {
+    Age::parse(&text.0).map_err(|problem| problems.push(Problem::new(path, problem.to_string()))).ok()
+}
+
+fn refuse_when_set(set: bool, path: &str, field: &str, problems: &mut Vec<Problem>) {
+    if set {
+        let message = "is not implemented in this version; remove the field";
+        problems.push(Problem::new(format!("{path}.{field}"), message));
+    }
+}
+
+fn check_size(document: &Value, problems: &mut Vec<Problem>) {
+    // As the job gets it, with every `$` doubled.
+    let text = document.get("spec").map(Value::to_string).unwrap_or_default();
+    let bytes = text.len() + text.matches('$').count() + 1024;
+    if bytes > MAX_POLICY_BYTES {
+        let message = format!("must have at most {MAX_POLICY_BYTES} bytes as JSON; it has {bytes}");
+        problems.push(Problem::new("spec", message));
+    }
+}
+
+fn rules_hash(spec: &Value) -> String {
+    let spec = schema::without_defaults(spec);
+    let hashed: Map<String, Value> = ["rules", "report", "limits", "database"]
+        .into_iter()
+        .filter_map(|field| Some((field.to_owned(), spec.get(field)?.clone())))
+        .collect();
+    let digest = Sha256::digest(Value::Object(hashed).to_string());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

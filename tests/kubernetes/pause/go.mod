@@ -1,0 +1,3 @@
+module pgsweep.dev/tests/kubernetes/pause
+
+go 1.26.0
