@@ -1,2 +1,45 @@
-//! placeholder
-fn main() {}
+//! `pgsweep`: validates, plans and runs `CleanupPolicy` files against Postgres.
+//!
+//! The same binary runs in a Job and on a laptop:
+//! `load → validate → plan → execute → report`. It never calls the Kubernetes API.
+
+mod args;
+mod database;
+mod execute;
+mod exit;
+mod failure;
+mod load;
+mod measure;
+mod output;
+mod plan;
+mod progress;
+mod run;
+mod validate;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::exit::Exit;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Args { command, log } = Args::parse();
+    // The driver logs what the server says, and that can be a row.
+    let filter = format!("{},sqlx=off", log.log_level);
+    if let Err(error) = runtime::log::init(&filter, log.log_format) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "{error}: --log-level is a level such as info, or directives such as pgsweep=debug"
+        );
+        return Exit::Wrong.into();
+    }
+    let exit = match command {
+        Command::Validate(args) => validate::validate(&args),
+        Command::Plan(args) => plan::plan(&args).await,
+        Command::Run(args) => run::run(&args, runtime::shutdown::token()).await,
+    };
+    exit.into()
+}

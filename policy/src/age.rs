@@ -47,7 +47,11 @@ impl Age {
                 .ok_or(AgeProblem::TooLong)?;
             rest = tail;
         }
-        if text.is_empty() { Err(AgeProblem::Malformed) } else { Ok(Self(Duration::from_millis(millis))) }
+        if text.is_empty() {
+            Err(AgeProblem::Malformed)
+        } else {
+            Ok(Self(Duration::from_millis(millis)))
+        }
     }
 
     /// As the standard library has it.
@@ -81,7 +85,9 @@ impl fmt::Display for Age {
         if millis == 0 {
             return formatter.write_str("0s");
         }
-        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        for (unit, size) in
+            [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)]
+        {
             if millis >= size {
                 write!(formatter, "{}{unit}", millis / size)?;
                 millis %= size;
@@ -115,7 +121,8 @@ mod tests {
 
     #[test]
     fn what_is_no_length_of_time_is_refused() {
-        for text in ["", "5", "m", "-5m", "5 m", "1.5h", "5y", "5M", "5min", "٣m", "1h-30m", "+1h"] {
+        for text in ["", "5", "m", "-5m", "5 m", "1.5h", "5y", "5M", "5min", "٣m", "1h-30m", "+1h"]
+        {
             assert_eq!(Age::parse(text), Err(AgeProblem::Malformed), "{text}");
         }
         for text in ["99999999999999999999s", "18446744073709551615w", "400000d"] {

@@ -22,6 +22,8 @@ pub struct TableFacts {
     pub columns: Vec<ColumnFacts>,
     /// The columns of its primary key, in their order.
     pub primary_key: Vec<Identifier>,
+    /// Whether the planner's statistics know how many rows it has.
+    pub analysed: bool,
     /// Whether the role may use its schema.
     pub can_use_schema: bool,
     /// Whether the role may delete.
@@ -129,8 +131,9 @@ impl Catalog {
         let mut found = Found { rule, problems: Vec::new() };
         let table = rule.table().plain();
         let Some(facts) = self.table(rule.table()) else {
-            let message =
-                format!("table {table} does not exist in this database; check spec.database and the migration");
+            let message = format!(
+                "table {table} does not exist in this database; check spec.database and the migration"
+            );
             found.add(SchemaProblemKind::TableMissing, message);
             return found.problems;
         };
@@ -140,7 +143,8 @@ impl Catalog {
             return found.problems;
         }
         if facts.primary_key.is_empty() {
-            let message = format!("table {table} has no primary key, so its rows cannot be named; add one");
+            let message =
+                format!("table {table} has no primary key, so its rows cannot be named; add one");
             found.add(SchemaProblemKind::NoPrimaryKey, message);
         }
         for column in rule.columns() {
@@ -186,7 +190,9 @@ impl Found<'_> {
         let table = self.rule.table().plain();
         for condition in self.rule.column_conditions() {
             let Some(column) = facts.column(&condition.column) else { continue };
-            if matches!(condition.test, Test::OlderThan(_) | Test::NewerThan(_)) && !column.is_time() {
+            if matches!(condition.test, Test::OlderThan(_) | Test::NewerThan(_))
+                && !column.is_time()
+            {
                 let (name, sql_type) = (column.name.as_str(), &column.sql_type);
                 self.add(SchemaProblemKind::TypeMismatch, format!(
                     "column \"{name}\" of {table} is of type {sql_type}; OlderThan and NewerThan need a timestamp or a date"
@@ -198,7 +204,8 @@ impl Found<'_> {
             let Some(column) = facts.column(&assignment.column) else { continue };
             let (name, sql_type) = (column.name.as_str(), &column.sql_type);
             if column.generated {
-                let message = format!("column \"{name}\" of {table} is generated and cannot be set");
+                let message =
+                    format!("column \"{name}\" of {table} is generated and cannot be set");
                 self.add(SchemaProblemKind::TypeMismatch, message);
             } else if assignment.to == NewValue::Now && !column.is_time() {
                 self.add(SchemaProblemKind::TypeMismatch, format!(
@@ -244,7 +251,8 @@ impl Found<'_> {
         }
         if !missing.is_empty() {
             let grants = missing.join(", ");
-            let message = format!("the role lacks a privilege; as the owner: GRANT {grants} TO the role");
+            let message =
+                format!("the role lacks a privilege; as the owner: GRANT {grants} TO the role");
             self.add(SchemaProblemKind::PrivilegeMissing, message);
         }
     }

@@ -33,8 +33,8 @@
 //!     },
 //! });
 //! let policy = policy::validate(&document).expect("a right policy");
-//! let step = &policy::Plan::offline(&policy).steps()[0];
-//! assert!(step.count_matched().text.contains(r#"t."expires_at" < CAST($1 AS timestamptz)"#));
+//! let plan = policy::Plan::offline(&policy);
+//! assert!(plan.steps()[0].count_matched().text.contains(r#"t."expires_at" < CAST($1 AS timestamptz)"#));
 //! ```
 
 mod age;
@@ -51,7 +51,9 @@ mod sql;
 mod validate;
 
 pub use age::{Age, AgeProblem};
-pub use catalog::{Catalog, ColumnFacts, RelationKind, SchemaProblem, SchemaProblemKind, TableFacts};
+pub use catalog::{
+    Catalog, ColumnFacts, RelationKind, SchemaProblem, SchemaProblemKind, TableFacts,
+};
 pub use crd::*;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
 pub use plan::{Plan, Step};

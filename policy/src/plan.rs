@@ -29,6 +29,7 @@ pub struct Step {
     pub(crate) age: Option<(Identifier, Age)>,
     pub(crate) max_rows: i64,
     pub(crate) max_percent_of_table: i64,
+    pub(crate) analysed: bool,
 }
 
 impl Plan {
@@ -41,7 +42,8 @@ impl Plan {
         let problems: Vec<_> =
             rules.iter().flat_map(|rule| catalog.problems(rule, policy.mode())).collect();
         if problems.is_empty() {
-            let steps = rules.iter().map(|rule| Step::new(policy, rule, catalog.table(rule.table())));
+            let steps =
+                rules.iter().map(|rule| Step::new(policy, rule, catalog.table(rule.table())));
             Ok(Self { steps: steps.collect() })
         } else {
             Err(problems)
@@ -69,7 +71,8 @@ impl Step {
         let age = rule.age_condition();
         let written: Vec<_> = rule.written_columns().collect();
         // A row whose place in the order changes under the cursor would be met twice.
-        let by_age = age.iter().map(|(column, _)| *column).filter(|column| !written.contains(column));
+        let by_age =
+            age.iter().map(|(column, _)| *column).filter(|column| !written.contains(column));
         let mut order: Vec<Identifier> = by_age.cloned().collect();
         for key in facts.iter().flat_map(|facts| &facts.primary_key) {
             if !order.contains(key) {
@@ -87,6 +90,7 @@ impl Step {
             age: age.map(|(column, age)| (column.clone(), age)),
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
+            analysed: facts.is_some_and(|facts| facts.analysed),
         }
     }
 
@@ -126,10 +130,10 @@ impl Step {
         self.max_rows
     }
 
-    /// Whether time decides which rows go.
+    /// Whether the planner knows how many rows the table has.
     #[must_use]
-    pub fn has_age(&self) -> bool {
-        self.age.is_some()
+    pub fn table_is_analysed(&self) -> bool {
+        self.analysed
     }
 
     /// The guard: how many rows the table must have for `matched` of them to go;

@@ -6,6 +6,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::crd::{MAX_TERMINATION_MESSAGE_BYTES, Mode};
 
@@ -52,7 +53,7 @@ pub struct RunReport {
     pub totals: Option<Totals>,
     /// Runs before this one, in short.
     #[serde(default)]
-    pub earlier: Vec<serde_json::Value>,
+    pub earlier: Vec<Value>,
     /// True when less important parts were left out to fit the termination message.
     #[serde(default)]
     pub truncated: bool,
@@ -103,7 +104,7 @@ pub struct RuleOutcome {
     #[schemars(length(max = 4096))]
     pub message: String,
     /// Names of warnings.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 16))]
     pub warnings: Vec<String>,
 }
@@ -262,8 +263,12 @@ impl RunReport {
     #[must_use]
     pub fn termination_message(&self) -> String {
         let mut report = self.clone();
+        let message = report.as_short_json();
+        if message.len() <= MAX_TERMINATION_MESSAGE_BYTES {
+            return message;
+        }
+        report.truncated = true;
         for shorten in [
-            RunReport::keep,
             RunReport::drop_earlier,
             RunReport::shorten_messages,
             RunReport::drop_rule_messages,
@@ -274,9 +279,8 @@ impl RunReport {
             if message.len() <= MAX_TERMINATION_MESSAGE_BYTES {
                 return message;
             }
-            report.truncated = true;
         }
-        report.message = shortened(&report.message, 128);
+        report.message.clear();
         report.as_short_json()
     }
 
@@ -287,8 +291,6 @@ impl RunReport {
         }
         json.to_string()
     }
-
-    fn keep(&mut self) {}
 
     fn drop_earlier(&mut self) {
         self.earlier.clear();
@@ -324,15 +326,26 @@ impl RunReport {
 }
 
 /// Leaves out of a rule what says nothing, so that a shortened report keeps more of the rest.
-fn drop_silent_fields(report: &mut serde_json::Value) {
+fn drop_silent_fields(report: &mut Value) {
     let rules = report.get_mut("rules").and_then(|rules| rules.as_array_mut());
     for rule in rules.into_iter().flatten() {
         if let Some(fields) = rule.as_object_mut() {
             fields.retain(|name, value| {
                 matches!(name.as_str(), "name" | "matched" | "affected" | "remaining")
-                    || !(value == &0 || value == &false || value == &"")
+                    || !says_nothing(value)
             });
         }
+    }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
@@ -345,4 +358,88 @@ fn shortened(text: &str, bytes: usize) -> String {
         end -= 1;
     }
     format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: String, message: &str) -> RuleOutcome {
+        RuleOutcome {
+            name,
+            action: Some(ActionKind::Delete),
+            matched: 1_234_567,
+            matched_is_estimate: true,
+            affected: 1_234_567,
+            remaining: 1_234_567,
+            oldest_overdue_seconds: 7_654_321,
+            failed: 12,
+            batches: 12_345,
+            skipped_locked: 42,
+            strategy: Some(Strategy::Keyset),
+            stop_reason: Some(StopReason::TimeBudget),
+            sql_state: "23503".to_owned(),
+            message: message.to_owned(),
+            warnings: vec!["NoAgeCondition".to_owned()],
+        }
+    }
+
+    fn report(rules: Vec<RuleOutcome>, message: &str) -> RunReport {
+        RunReport {
+            policy: format!("{}/{}", "n".repeat(63), "p".repeat(49)),
+            generation: 1_234,
+            rules_hash: "f".repeat(32),
+            run_id: "12345678-1234-1234-1234-123456789012".to_owned(),
+            epoch: 123_456,
+            mode: Mode::Enforce,
+            result: RunResult::PartiallySucceeded,
+            stop_reason: StopReason::TimeBudget,
+            message: message.to_owned(),
+            start_time: "2026-11-21T10:50:55.463054Z".to_owned(),
+            duration_seconds: 1_199.123,
+            attempts: 4,
+            rules,
+            totals: Some(Totals { runs: 123_456, failures: 1_234, rows_affected: 123_456_789_012 }),
+            earlier: vec![serde_json::json!({"runId": "x".repeat(36)}); 5],
+            truncated: false,
+        }
+    }
+
+    #[test]
+    fn a_short_report_is_carried_whole() {
+        let whole = report(vec![rule("delete".to_owned(), "")], "");
+        let message: RunReport = serde_json::from_str(&whole.termination_message()).unwrap();
+        assert_eq!(message, whole);
+    }
+
+    #[test]
+    fn the_longest_report_fits_and_keeps_the_four_fields_of_every_rule() {
+        let rules = (0..32).map(|n| rule(format!("{n:02}{}", "r".repeat(38)), &"é\"".repeat(2000)));
+        let whole = report(rules.collect(), &"\u{1F600}".repeat(3000));
+        let text = whole.termination_message();
+        assert!(text.len() <= MAX_TERMINATION_MESSAGE_BYTES, "{} bytes", text.len());
+        let message: RunReport = serde_json::from_str(&text).unwrap();
+        assert!(message.truncated);
+        assert_eq!(message.rules.len(), 32);
+        for (short, long) in message.rules.iter().zip(&whole.rules) {
+            assert_eq!(
+                (&short.name, short.matched, short.affected, short.remaining),
+                (&long.name, long.matched, long.affected, long.remaining)
+            );
+        }
+        assert_eq!(message.totals, whole.totals);
+        assert_eq!(message.stop_reason, whole.stop_reason);
+    }
+
+    #[test]
+    fn what_is_cut_goes_by_importance() {
+        let whole = report(
+            vec![rule("delete".to_owned(), "a constraint refused the change")],
+            &"m".repeat(5000),
+        );
+        let message: RunReport = serde_json::from_str(&whole.termination_message()).unwrap();
+        assert!(message.truncated && message.earlier.is_empty());
+        assert_eq!(message.rules[0].message, "a constraint refused the change");
+        assert!(message.message.starts_with("mmm") && message.message.len() > 500);
+    }
 }

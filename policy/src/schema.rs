@@ -85,11 +85,11 @@ fn check_string(schema: &JSONSchemaProps, text: &str, path: &str, problems: &mut
         problems.push(Problem::new(path, "must not be empty"));
     } else if let Some(most) = schema.max_length.filter(|most| length > *most) {
         problems.push(Problem::new(path, format!("must have at most {most} characters")));
-    } else if let Some(words) = allowed(schema) {
-        if !words.iter().any(|word| word == text) {
-            let words = words.join(", ");
-            problems.push(Problem::new(path, format!("must be one of {words}")));
-        }
+    } else if let Some(words) = allowed(schema)
+        && !words.iter().any(|word| word == text)
+    {
+        let words = words.join(", ");
+        problems.push(Problem::new(path, format!("must be one of {words}")));
     }
 }
 
@@ -159,8 +159,8 @@ fn check_object(
 }
 
 fn unknown(schema: &JSONSchemaProps, name: &str) -> String {
-    let known = schema.properties.iter().flatten().map(|(known, _)| known);
-    match known.filter(|known| known.eq_ignore_ascii_case(name)).next() {
+    let mut known = schema.properties.iter().flatten().map(|(known, _)| known);
+    match known.find(|known| known.eq_ignore_ascii_case(name)) {
         Some(known) => format!("is an unknown field; did you mean {known}?"),
         None => "is an unknown field".to_owned(),
     }

@@ -9,6 +9,8 @@
 
 mod batch;
 mod condition;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 

@@ -5,6 +5,10 @@
 //! command line all call this, and so all say the same words.
 
 mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -14,7 +18,7 @@ use crate::age::Age;
 use crate::crd::{CleanupPolicySpec, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME};
 use crate::policy::{Execution, Limits, Policy, PolicyName};
 use crate::problem::Problem;
-use crate::schedule::{Schedule, ScheduleProblem};
+use crate::schedule::Schedule;
 use crate::schema;
 
 /// Reads one `CleanupPolicy` document: a file as JSON, or an object of the API
@@ -35,23 +39,25 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
-    match (name, settings, problems.is_empty()) {
-        (Some(name), Some((schedule, limits, execution, mode)), true) => Ok(Policy {
+    if let (Some(name), Some((schedule, limits, execution, mode)), true) =
+        (name, settings, problems.is_empty())
+    {
+        let generation = generation.unwrap_or(0);
+        let rules_hash = rules_hash(spec);
+        return Ok(Policy {
             name,
-            generation: generation.unwrap_or(0),
-            rules_hash: rules_hash(spec),
+            generation,
+            rules_hash,
             mode,
             schedule,
             limits,
             execution,
             rules,
-        }),
-        _ => {
-            problems.sort();
-            problems.dedup();
-            Err(problems)
-        }
+        });
     }
+    problems.sort();
+    problems.dedup();
+    Err(problems)
 }
 
 type Settings = (Schedule, Limits, Execution, crate::crd::Mode);
@@ -136,21 +142,37 @@ fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Set
         refuse_when_set(set, "spec", field, problems);
     }
     refuse_when_set(spec.database.ca_from.is_some(), "spec.database", "caFrom", problems);
+    check_secret(spec, problems);
     check_labels(spec, problems);
-    let schedule = match Schedule::parse(&spec.schedule, &spec.time_zone) {
-        Ok(schedule) => Some(schedule),
-        Err(problem) => {
-            problems.push(Problem::new(schedule_field(&problem), problem.to_string()));
-            None
-        }
-    };
+    let schedule = schedule(&spec.schedule, &spec.time_zone, problems);
     let execution = execution(spec, problems)?;
     let limits = Limits { max_rows_per_run: spec.limits.max_rows_per_run };
     Some((schedule?, limits, execution, spec.mode))
 }
 
-fn schedule_field(problem: &ScheduleProblem) -> &'static str {
-    if problem.is_time_zone() { "spec.timeZone" } else { "spec.schedule" }
+fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option<Schedule> {
+    let parsed = Schedule::parse(expression, zone);
+    // The parser stops at the expression; the zone is looked at all the same.
+    for attempt in [&parsed, &Schedule::parse("@daily", zone)] {
+        if let Err(problem) = attempt {
+            let field = if problem.is_time_zone() { "spec.timeZone" } else { "spec.schedule" };
+            problems.push(Problem::new(field, problem.to_string()));
+        }
+    }
+    parsed.ok()
+}
+
+fn check_secret(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
+    let reference = &spec.database.url_from.secret_key_ref;
+    let path = "spec.database.urlFrom.secretKeyRef";
+    if !reference.name.is_empty() && !reference.name.split('.').all(is_dns_label) {
+        let message = "must be the name of a Secret: lower-case letters, digits, '-' and '.'";
+        problems.push(Problem::new(format!("{path}.name"), message));
+    }
+    if !reference.key.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+        let message = "must be a key of a Secret: letters, digits, '-', '_' and '.'";
+        problems.push(Problem::new(format!("{path}.key"), message));
+    }
 }
 
 fn check_labels(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
@@ -198,14 +220,17 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
     }
     let least = execution.max_duration.as_millis() + 60_000;
     if spec.active_deadline_seconds.saturating_mul(1000) <= least {
-        let message = "must be more than execution.maxDuration + 60 s, so that a run can end by itself";
+        let message =
+            "must be more than execution.maxDuration + 60 s, so that a run can end by itself";
         problems.push(Problem::new("spec.activeDeadlineSeconds", message));
     }
     Some(execution)
 }
 
 fn age(path: &str, text: &DurationText, problems: &mut Vec<Problem>) -> Option<Age> {
-    Age::parse(&text.0).map_err(|problem| problems.push(Problem::new(path, problem.to_string()))).ok()
+    Age::parse(&text.0)
+        .map_err(|problem| problems.push(Problem::new(path, problem.to_string())))
+        .ok()
 }
 
 fn refuse_when_set(set: bool, path: &str, field: &str, problems: &mut Vec<Problem>) {
@@ -225,12 +250,31 @@ fn check_size(document: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
+/// JSON with sorted fields, whatever order the map at hand keeps.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            let fields: Vec<_> = sorted
+                .into_iter()
+                .map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(canonical).collect();
+            format!("[{}]", items.join(","))
+        }
+        _ => value.to_string(),
+    }
+}
+
 fn rules_hash(spec: &Value) -> String {
     let spec = schema::without_defaults(spec);
     let hashed: Map<String, Value> = ["rules", "report", "limits", "database"]
         .into_iter()
         .filter_map(|field| Some((field.to_owned(), spec.get(field)?.clone())))
         .collect();
-    let digest = Sha256::digest(Value::Object(hashed).to_string());
+    let digest = Sha256::digest(canonical(&Value::Object(hashed)));
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

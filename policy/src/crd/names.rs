@@ -14,6 +14,11 @@ pub const ANNOTATION_RULES_HASH: &str = "pgsweep.dev/rules-hash";
 pub const ANNOTATION_GENERATION: &str = "pgsweep.dev/policy-generation";
 /// Annotation: hash of the whole object as the operator built it.
 pub const ANNOTATION_BUILD_HASH: &str = "pgsweep.dev/build-hash";
+/// Annotation of a Job that a `runNow` token made: the token.
+pub const ANNOTATION_RUN_NOW: &str = "pgsweep.dev/run-now";
+
+/// The container of a Job's pod.
+pub const CONTAINER: &str = "pgsweep";
 
 /// Environment of a Job's container: the policy, as JSON.
 pub const ENV_POLICY: &str = "PGSWEEP_POLICY";

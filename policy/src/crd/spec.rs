@@ -61,7 +61,9 @@ pub struct CleanupPolicySpec {
     /// When to run: five cron fields, or a macro such as `@hourly`. No `TZ=`, no seconds, no `@every`.
     #[schemars(
         length(min = 1, max = 128),
-        regex(pattern = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^@\s]\S*(\s+\S+){4})$")
+        regex(
+            pattern = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^@\s]\S*(\s+\S+){4})$"
+        )
     )]
     pub schedule: String,
 

@@ -89,7 +89,9 @@ pub struct ActiveRun {
 }
 
 /// Why a run took place; only the operator says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Trigger {
     /// The schedule.
     Schedule,
@@ -180,6 +182,10 @@ pub mod condition {
     pub const READY: &str = "Ready";
     /// The newest finished run did what it should.
     pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
+    /// Not ready, and being tried again; there only while true, as kstatus reads it.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Not ready until somebody changes something; there only while true, as kstatus reads it.
+    pub const STALLED: &str = "Stalled";
 }
 
 /// Reasons of conditions.

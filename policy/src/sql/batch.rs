@@ -48,7 +48,10 @@ impl Step {
     #[must_use]
     pub fn estimate_table(&self) -> Statement {
         let mut sql = Builder::new(self);
-        sql.push(&format!("EXPLAIN (FORMAT JSON)\nSELECT 1\nFROM {table} AS t", table = self.table));
+        sql.push(&format!(
+            "EXPLAIN (FORMAT JSON)\nSELECT 1\nFROM {table} AS t",
+            table = self.table
+        ));
         sql.finish()
     }
 
@@ -116,10 +119,19 @@ impl Step {
         sql.finish()
     }
 
+    /// `EXPLAIN` of the first batch: has the database check types, values and
+    /// privileges without touching a row.
+    #[must_use]
+    pub fn explain_batch(&self) -> Statement {
+        let Statement { text, binds } = self.change_batch(false);
+        Statement { text: format!("EXPLAIN (FORMAT JSON)\n{text}"), binds }
+    }
+
     fn batch_result(&self) -> String {
         let keys = 0..self.order.len();
         let last: String = keys.clone().map(|n| format!(", last.key_{n}")).collect();
-        let as_text: Vec<_> = keys.clone().map(|n| format!("CAST(key_{n} AS text) AS key_{n}")).collect();
+        let as_text: Vec<_> =
+            keys.clone().map(|n| format!("CAST(key_{n} AS text) AS key_{n}")).collect();
         let backwards: Vec<_> = keys.map(|n| format!("batch.key_{n} DESC")).collect();
         let counts = "SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM changed) AS changed";
         if as_text.is_empty() {

@@ -1,5 +1,15 @@
 SELECT
   c.relkind::text AS kind,
+  -- A partitioned table has statistics of its own only after an ANALYZE by hand: ask its leaves.
+  CASE
+    WHEN c.relkind = 'p' THEN COALESCE((
+      SELECT bool_and(leaf.reltuples >= 0)
+      FROM pg_partition_tree(c.oid) AS tree
+      JOIN pg_class AS leaf ON leaf.oid = tree.relid
+      WHERE tree.isleaf
+    ), FALSE)
+    ELSE c.reltuples >= 0
+  END AS analysed,
   has_schema_privilege(n.oid, 'USAGE') AS can_use_schema,
   has_table_privilege(c.oid, 'DELETE') AS can_delete,
   a.attname::text AS column_name,

@@ -9,7 +9,8 @@ impl Builder<'_> {
     /// Every condition of the step on the row `t`, one a line.
     pub(super) fn conditions(&mut self, indent: &str) -> String {
         let step = self.step;
-        let lines: Vec<_> = step.conditions.iter().map(|condition| self.condition(condition)).collect();
+        let lines: Vec<_> =
+            step.conditions.iter().map(|condition| self.condition(condition)).collect();
         lines.join(&format!("\n{indent}AND "))
     }
 

@@ -21,9 +21,8 @@ pub(super) fn rules(
     shell: Option<&CleanupPolicySpec>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
-    let minimum_age = shell.and_then(|spec| {
-        age("spec.limits.minimumAge", &spec.limits.minimum_age, problems)
-    });
+    let minimum_age =
+        shell.and_then(|spec| age("spec.limits.minimumAge", &spec.limits.minimum_age, problems));
     let max_percent = shell.map_or(100, |spec| i64::from(spec.limits.max_percent_of_table));
     let mut seen = BTreeSet::new();
     let written = spec.get("rules").and_then(Value::as_array).into_iter().flatten();
@@ -57,7 +56,8 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
     let table = table(value.get("table")?, &format!("{path}.table"), problems);
     let conditions = conditions(value, path, problems);
     let action = action(value.get("action")?, &format!("{path}.action"), problems);
-    let limits: RuleLimitsSpec = value.get("limits").map_or_else(|| Some(RuleLimitsSpec::default()), piece)?;
+    let limits: RuleLimitsSpec =
+        value.get("limits").map_or_else(|| Some(RuleLimitsSpec::default()), piece)?;
     Some(Rule {
         name: value.get("name")?.as_str()?.to_owned(),
         table: table?,
@@ -100,7 +100,8 @@ fn condition(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<C
     }
     let kinds = ["column", "anyOf", "exists", "notExists"];
     if kinds.iter().filter(|field| is_set(value, field)).count() != 1 {
-        let message = "a condition is exactly one of: column with operator, anyOf, exists, notExists";
+        let message =
+            "a condition is exactly one of: column with operator, anyOf, exists, notExists";
         problems.push(Problem::new(path, message));
         return None;
     }
@@ -120,6 +121,9 @@ fn condition(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<C
             }
         }
         return Some(Condition::AnyOf(any_of));
+    }
+    if !is_set(value, "column") {
+        return None;
     }
     let spec: ConditionSpec = piece(value)?;
     let Some(operator) = spec.operator else {

@@ -1,0 +1,240 @@
+//! The database: connecting, the settings of a transaction, and the one place
+//! where a [`Statement`] becomes a query.
+//!
+//! Everything is set inside a transaction, nothing in the session, and no
+//! statement is prepared by name: so it works through a pooler that hands each
+//! transaction to another server connection.
+
+use std::str::FromStr as _;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use policy::{
+    CATALOG_SQL, Catalog, ColumnFacts, Execution, Identifier, Moment, Policy, QualifiedTable,
+    RelationKind, Statement, TableFacts, Value,
+};
+use rand::Rng as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Failure, FailureKind};
+
+/// One connection.
+pub struct Database {
+    connection: PgConnection,
+}
+
+/// What a transaction is for; it decides its settings.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// Counting and checking, in one read-only snapshot.
+    Measure,
+    /// Changing one batch.
+    Change,
+}
+
+/// Options of a URL that are taken; any other is refused by name.
+const URL_OPTIONS: [&str; 11] = [
+    "sslmode",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "connect_timeout",
+    "target_session_attrs",
+    "channel_binding",
+];
+
+impl Database {
+    /// Connects, and tries again with jitter until `patience` has passed: a new
+    /// pod is sometimes let through to the database late.
+    pub async fn connect(
+        url: &str,
+        patience: Duration,
+        cancelled: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let options = options(url)?;
+        let begin = Instant::now();
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let attempt = tokio::time::timeout(
+                Duration::from_secs(10).min(patience.max(Duration::from_secs(1))),
+                options.connect(),
+            );
+            let failure = match attempt.await {
+                Ok(Ok(connection)) => return Ok(Self { connection }),
+                Ok(Err(error)) => Failure::from(error),
+                Err(_) => Failure {
+                    kind: FailureKind::Unavailable,
+                    sql_state: String::new(),
+                    message: "the database cannot be reached: timed out".to_owned(),
+                },
+            };
+            let failure = failure.while_doing("connecting");
+            if failure.kind != FailureKind::Unavailable || begin.elapsed() + pause > patience {
+                return Err(failure);
+            }
+            tracing::warn!(error = %failure, "database not reached yet, trying again");
+            let jitter = rand::rng().random_range(0.5..1.5);
+            tokio::select! {
+                () = tokio::time::sleep(pause.mul_f64(jitter)) => {}
+                () = cancelled.cancelled() => return Err(failure),
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// Begins a transaction and pins every setting that a role, a database or a
+    /// pooler could have set otherwise.
+    pub async fn begin(
+        &mut self,
+        purpose: Purpose,
+        execution: &Execution,
+    ) -> Result<Transaction<'_, Postgres>, Failure> {
+        let (begin, statement_timeout) = match purpose {
+            Purpose::Measure => {
+                ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", execution.statement_timeout)
+            }
+            Purpose::Change => {
+                ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", execution.batch_timeout)
+            }
+        };
+        let mut transaction = self.connection.begin_with(begin).await?;
+        sqlx::query(
+            "SELECT set_config('search_path', 'pg_catalog', TRUE),
+                    set_config('timezone', 'UTC', TRUE),
+                    set_config('datestyle', 'ISO, YMD', TRUE),
+                    set_config('row_security', 'off', TRUE),
+                    set_config('client_min_messages', 'error', TRUE),
+                    set_config('application_name', 'pgsweep', TRUE),
+                    set_config('idle_in_transaction_session_timeout', '5s', TRUE),
+                    set_config('statement_timeout', $1, TRUE),
+                    set_config('lock_timeout', $2, TRUE)",
+        )
+        .bind(format!("{}ms", statement_timeout.as_millis()))
+        .bind(format!("{}ms", execution.lock_timeout.as_millis()))
+        .persistent(false)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction)
+    }
+
+    /// Closes the connection politely.
+    pub async fn close(self) {
+        // The work is done and counted; a server that does not hear the goodbye loses nothing.
+        let _ = self.connection.close().await;
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, Failure> {
+    let refused = |message: String| Failure::wrong("", message);
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        let message = "the database URL must begin with postgres:// or postgresql://";
+        return Err(refused(message.to_owned()));
+    }
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let mut kept = Vec::new();
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        let key = option.split('=').next().unwrap_or_default();
+        if !URL_OPTIONS.contains(&key) {
+            let shown: String = key.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+            return Err(refused(format!("the database URL has the unknown option \"{shown}\"")));
+        }
+        // Known to libpq, without a meaning here: our own time limits hold.
+        if !matches!(key, "connect_timeout" | "target_session_attrs" | "channel_binding") {
+            kept.push(option);
+        }
+    }
+    PgConnectOptions::from_str(&format!("{base}?{}", kept.join("&")))
+        .map(|options| options.application_name("pgsweep").statement_cache_capacity(0).extra_float_digits(None).disable_statement_logging())
+        // The parser's own words could quote the URL, and with it the password.
+        .map_err(|_| refused("the database URL cannot be read; it should look like postgres://user:password@host:5432/database".to_owned()))
+}
+
+/// Runs a statement of the policy crate that returns at most one row.
+pub async fn fetch(
+    transaction: &mut Transaction<'_, Postgres>,
+    statement: &Statement,
+    moment: Moment<'_>,
+) -> Result<Option<PgRow>, sqlx::Error> {
+    // Built by `policy::sql` alone, from quoted names and bound values.
+    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
+    for value in statement.values(moment) {
+        query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Texts(texts) => query.bind(texts),
+            Value::Integer(integer) => query.bind(integer),
+        };
+    }
+    query.persistent(false).fetch_optional(&mut **transaction).await
+}
+
+/// The database's clock.
+pub async fn now(transaction: &mut Transaction<'_, Postgres>) -> Result<Timestamp, Failure> {
+    let text: String = sqlx::query_scalar("SELECT CAST(now() AS text)")
+        .persistent(false)
+        .fetch_one(&mut **transaction)
+        .await?;
+    text.parse()
+        .map_err(|_| Failure::wrong("", "the database's clock shows no time that can be read"))
+}
+
+/// What the catalog says of the tables of `policy`.
+pub async fn catalog(
+    transaction: &mut Transaction<'_, Postgres>,
+    policy: &Policy,
+) -> Result<Catalog, Failure> {
+    let mut catalog = Catalog::default();
+    for rule in policy.rules() {
+        if let Some(facts) = table_facts(transaction, rule.table()).await? {
+            catalog.insert(rule.table().clone(), facts);
+        }
+    }
+    Ok(catalog)
+}
+
+async fn table_facts(
+    transaction: &mut Transaction<'_, Postgres>,
+    table: &QualifiedTable,
+) -> Result<Option<TableFacts>, Failure> {
+    let rows = sqlx::query(CATALOG_SQL)
+        .bind(table.schema.as_str())
+        .bind(table.name.as_str())
+        .persistent(false)
+        .fetch_all(&mut **transaction)
+        .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut columns = Vec::new();
+    let mut keys = Vec::new();
+    for row in &rows {
+        let Some(name) = row.try_get::<Option<String>, _>("column_name")? else { continue };
+        let Ok(name) = Identifier::parse(&name) else { continue };
+        if let Some(position) = row.try_get::<Option<i32>, _>("key_position")? {
+            keys.push((position, name.clone()));
+        }
+        columns.push(ColumnFacts {
+            name,
+            sql_type: row.try_get("sql_type")?,
+            generated: row.try_get("generated")?,
+            can_select: row.try_get("can_select")?,
+            can_update: row.try_get("can_update")?,
+        });
+    }
+    keys.sort();
+    Ok(Some(TableFacts {
+        kind: match first.try_get::<String, _>("kind")?.as_str() {
+            "r" => RelationKind::Table,
+            "p" => RelationKind::PartitionedTable,
+            _ => RelationKind::Other,
+        },
+        columns,
+        primary_key: keys.into_iter().map(|(_, name)| name).collect(),
+        analysed: first.try_get("analysed")?,
+        can_use_schema: first.try_get("can_use_schema")?,
+        can_delete: first.try_get("can_delete")?,
+    }))
+}

@@ -1,0 +1,172 @@
+//! What went wrong with the database, in our own words.
+//!
+//! The server's message, DETAIL, HINT and CONTEXT hold row contents, and `sqlx`
+//! prints them: nothing of them may leave this module. What leaves is the
+//! SQLSTATE, our sentence for it, and names of the catalog.
+
+use sqlx::postgres::PgDatabaseError;
+use thiserror::Error;
+
+use crate::exit::Exit;
+
+/// A failure, fit to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind it is.
+    pub kind: FailureKind,
+    /// SQLSTATE; empty where the server said nothing.
+    pub sql_state: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// What can be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A retry cannot help.
+    Wrong,
+    /// The database is away, or failed for the moment.
+    Unavailable,
+    /// Another transaction was in the way: a smaller batch, later, may do.
+    Contention,
+    /// A statement took longer than its timeout.
+    Slow,
+    /// This rule's rows cannot be changed so.
+    Rule,
+}
+
+impl Failure {
+    /// A failure that no retry can help.
+    pub fn wrong(sql_state: &str, message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Wrong, sql_state: sql_state.into(), message: message.into() }
+    }
+
+    /// How the process ends when this is what ended it.
+    pub fn exit(&self) -> Exit {
+        match self.kind {
+            FailureKind::Wrong | FailureKind::Slow => Exit::Wrong,
+            FailureKind::Unavailable | FailureKind::Contention => Exit::Unavailable,
+            FailureKind::Rule => Exit::Incomplete,
+        }
+    }
+
+    /// Says what we were doing.
+    pub fn while_doing(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(inner) => match inner.try_downcast_ref::<PgDatabaseError>() {
+                Some(inner) => from_server(inner),
+                None => unavailable("the database failed"),
+            },
+            sqlx::Error::Tls(_) => Failure::wrong(
+                "",
+                "the TLS handshake with the database failed; check sslmode, the host name and the certificate",
+            ),
+            sqlx::Error::Configuration(_) => {
+                Failure::wrong("", "the database URL has a wrong option")
+            }
+            sqlx::Error::Io(inner) => {
+                unavailable(format!("the database cannot be reached: {}", io_words(inner.kind())))
+            }
+            sqlx::Error::Protocol(_) => unavailable("the database broke the connection off"),
+            _ => unavailable("the database's answer could not be read"),
+        }
+    }
+}
+
+fn unavailable(message: impl Into<String>) -> Failure {
+    Failure { kind: FailureKind::Unavailable, sql_state: String::new(), message: message.into() }
+}
+
+fn io_words(kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind;
+    match kind {
+        ErrorKind::ConnectionRefused => "connection refused",
+        ErrorKind::TimedOut => "timed out",
+        ErrorKind::NotFound => "no such socket",
+        ErrorKind::PermissionDenied => "permission denied",
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+            "the connection was cut"
+        }
+        ErrorKind::UnexpectedEof => "the connection was closed",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "no route to the host",
+        _ => "network or name lookup failed",
+    }
+}
+
+fn from_server(error: &PgDatabaseError) -> Failure {
+    let code = error.code();
+    let mut message = format!("{} (SQLSTATE {code})", sentence(code));
+    let names = [
+        ("schema", error.schema()),
+        ("table", error.table()),
+        ("column", error.column()),
+        ("constraint", error.constraint()),
+    ];
+    let names: Vec<_> = names
+        .into_iter()
+        .filter_map(|(what, name)| name.map(|name| format!("{what} \"{name}\"")))
+        .collect();
+    if !names.is_empty() {
+        message = format!("{message}: {}", names.join(", "));
+    }
+    Failure { kind: kind(code), sql_state: code.to_owned(), message }
+}
+
+/// Which kind an SQLSTATE is of: PostgreSQL documentation, appendix A.
+fn kind(code: &str) -> FailureKind {
+    match code {
+        "40001" | "40P01" | "55P03" | "55006" => FailureKind::Contention,
+        "57014" => FailureKind::Slow,
+        "25006" => FailureKind::Wrong,
+        _ => match code.get(..2).unwrap_or("") {
+            "08" | "53" | "57" | "58" | "XX" => FailureKind::Unavailable,
+            "28" | "3D" | "3F" | "42" | "22" | "0A" => FailureKind::Wrong,
+            _ => FailureKind::Rule,
+        },
+    }
+}
+
+fn sentence(code: &str) -> &'static str {
+    match code {
+        "28P01" => "the password of the database role is wrong",
+        "28000" => "the database does not let this role in (pg_hba.conf, or no such role)",
+        "3D000" => "there is no database of that name",
+        "42501" => "the role lacks a privilege, or row security would hide rows from it",
+        "42P01" => "a table is missing",
+        "42703" => "a column is missing",
+        "42804" | "42883" | "42846" => "a value or column is of a type that does not fit",
+        "22P02" | "22007" | "22008" => "a value of the policy cannot be read as the column's type",
+        "22003" => "a value of the policy is out of the range of the column's type",
+        "25006" => "the database is read-only: a standby, or default_transaction_read_only is on",
+        "23503" => "rows of another table point at these rows by a foreign key",
+        "23502" => "a column would become NULL that must not be",
+        "23505" => "the change would break a unique constraint",
+        "23514" => "the change would break a check constraint",
+        "P0001" => "a trigger refused the change",
+        "40001" | "40P01" => "other transactions were in the way (deadlock or serialization)",
+        "55P03" => "a lock could not be had within execution.lockTimeout",
+        "57014" => "a statement took longer than its timeout",
+        "57P01" | "57P02" => "the database is shutting down",
+        "57P03" => "the database is starting up",
+        "53300" => "the database has no connection left",
+        "53100" => "the database's disk is full",
+        _ => match code.get(..2).unwrap_or("") {
+            "08" => "the connection to the database failed",
+            "22" => "a value does not fit",
+            "23" => "a constraint refused the change",
+            "28" => "the database refused the role",
+            "42" => "the database refused the statement",
+            "53" => "the database is out of resources",
+            "57" => "an operator stepped in at the database",
+            _ => "the database reported an error",
+        },
+    }
+}

@@ -1,0 +1,156 @@
+//! What the rules hold before any row changes, and what they still hold at the end.
+
+use jiff::Timestamp;
+use policy::{Moment, Plan, Step};
+use sqlx::{Postgres, Row as _, Transaction};
+
+use crate::database::fetch;
+use crate::failure::{Failure, FailureKind};
+
+/// What one rule holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Rows, exact up to the cap of the rule plus one.
+    pub rows: i64,
+    /// True when `rows` is the planner's estimate.
+    pub is_estimate: bool,
+    /// For how many seconds the oldest of them has been due.
+    pub overdue_seconds: i64,
+}
+
+/// Measures every rule of the plan, in its order.
+pub async fn held(
+    transaction: &mut Transaction<'_, Postgres>,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Vec<Held>, Failure> {
+    let mut held = Vec::new();
+    for step in plan.steps() {
+        held.push(held_by(transaction, step, now).await.map_err(|failure| told(failure, step))?);
+    }
+    Ok(held)
+}
+
+/// Measures one rule.
+pub async fn held_by(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Held, Failure> {
+    let cap = step.max_rows();
+    let counted = count(transaction, &step.count_matched(), now, cap.saturating_add(1)).await?;
+    let is_estimate = counted > cap;
+    let rows = if is_estimate {
+        estimate(transaction, &step.estimate_matched(), now).await?.max(counted)
+    } else {
+        counted
+    };
+    let overdue_seconds = if rows == 0 { 0 } else { overdue(transaction, step, now).await? };
+    Ok(Held { rows, is_estimate, overdue_seconds })
+}
+
+/// The first rule, if any, that holds more of its table than its guard allows, with the
+/// sentence that says so.
+pub async fn guard_verdict(
+    transaction: &mut Transaction<'_, Postgres>,
+    plan: &Plan,
+    held: &[Held],
+    now: Timestamp,
+) -> Result<Option<(usize, String)>, Failure> {
+    for (index, (step, held)) in plan.steps().iter().zip(held).enumerate() {
+        let verdict = guard(transaction, step, *held, now).await;
+        if let Some(message) = verdict.map_err(|failure| told(failure, step))? {
+            return Ok(Some((index, message)));
+        }
+    }
+    Ok(None)
+}
+
+async fn guard(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    held: Held,
+    now: Timestamp,
+) -> Result<Option<String>, Failure> {
+    let Some(demanded) = step.rows_demanded_by_guard(held.rows) else { return Ok(None) };
+    let (rule, table, percent) = (step.rule(), step.table().plain(), step.max_percent_of_table());
+    let way_out = format!(
+        "if that is meant, set limits.maxPercentOfTable of rule {rule} to 100 for one run; nothing was changed"
+    );
+    if held.is_estimate && !step.table_is_analysed() {
+        return Ok(Some(format!(
+            "rule {rule} holds more than {} rows of {table}, and the table was never analysed, so their share is not known (ANALYZE it); {way_out}",
+            step.max_rows()
+        )));
+    }
+    let rows = if held.is_estimate {
+        estimate(transaction, &step.estimate_table(), now).await?
+    } else {
+        count(transaction, &step.count_table(), now, demanded).await?
+    };
+    if rows >= demanded {
+        return Ok(None);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a share in a message, to one decimal")]
+    let share = held.rows as f64 * 100.0 / rows.max(1) as f64;
+    let rows_held = held.rows;
+    Ok(Some(format!(
+        "rule {rule} holds {rows_held} of the {rows} rows of {table}, {share:.1} %, and the guard allows {percent} %; {way_out}"
+    )))
+}
+
+async fn count(
+    transaction: &mut Transaction<'_, Postgres>,
+    statement: &policy::Statement,
+    now: Timestamp,
+    limit: i64,
+) -> Result<i64, Failure> {
+    let row = fetch(transaction, statement, Moment { now, limit, after: &[] }).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
+async fn estimate(
+    transaction: &mut Transaction<'_, Postgres>,
+    statement: &policy::Statement,
+    now: Timestamp,
+) -> Result<i64, Failure> {
+    let row = fetch(transaction, statement, Moment { now, limit: 0, after: &[] }).await?;
+    let Some(row) = row else { return Ok(0) };
+    let plan: serde_json::Value = row.try_get(0)?;
+    let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
+    #[expect(clippy::cast_possible_truncation, reason = "an estimate; `as` saturates")]
+    Ok(rows.unwrap_or(0.0) as i64)
+}
+
+async fn overdue(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+) -> Result<i64, Failure> {
+    let Some(statement) = step.oldest_overdue() else { return Ok(0) };
+    count(transaction, &statement, now, 1).await
+}
+
+/// Has the database plan the first batch of every step, so that a value that the column's type
+/// cannot read, or a type that does not fit, is found before the first row.
+pub async fn try_statements(
+    transaction: &mut Transaction<'_, Postgres>,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for step in plan.steps() {
+        let statement = step.explain_batch();
+        let tried = fetch(transaction, &statement, Moment { now, limit: 1, after: &[] }).await;
+        tried.map_err(|error| told(Failure::from(error), step))?;
+    }
+    Ok(())
+}
+
+fn told(failure: Failure, step: &Step) -> Failure {
+    let mut failure = failure;
+    if failure.kind == FailureKind::Slow {
+        let column = "an index on the columns of its conditions, or a longer execution.statementTimeout, helps";
+        failure.message = format!("{}; {column}", failure.message);
+    }
+    failure.while_doing(&format!("rule {} on {}", step.rule(), step.table().plain()))
+}

@@ -1,0 +1,159 @@
+//! What people and programs read: tables and sentences for the one, exactly one
+//! object for each policy for the other. Objects go to standard output, all else
+//! to standard error.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use policy::{Problem, RunReport};
+use serde::Serialize;
+
+use crate::args::{Output, RunArgs};
+use crate::exit::Exit;
+
+const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Publishes the report of a run: termination message, standard output, log.
+pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
+    tracing::info!(
+        policy = report.policy,
+        result = report.result.as_str(),
+        stop_reason = report.stop_reason.as_str(),
+        rows.matched = report.rows_matched(),
+        rows.affected = report.rows_affected(),
+        rows.remaining = report.rows_remaining(),
+        duration_seconds = report.duration_seconds,
+        exit_code = exit.code(),
+        "run ended: {}",
+        if report.message.is_empty() { "nothing is left" } else { &report.message }
+    );
+    terminate_with(args, &report.termination_message());
+    match args.output {
+        Output::Table => print(&run_table(report)),
+        Output::Json | Output::Yaml => object(args.output, report),
+    }
+}
+
+/// Publishes that a policy was refused.
+pub fn refused(args: &RunArgs, problems: &[Problem], message: &str) {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let mut text = message.to_owned();
+    for line in &lines {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+    tracing::error!("{text}");
+    terminate_with(args, &refusal(message, &lines));
+}
+
+/// The termination message of a run that never began, of the same shape as a report as far as
+/// anything is known.
+fn refusal(message: &str, problems: &[String]) -> String {
+    let mut text = message.to_owned();
+    for problem in problems {
+        if text.len() + problem.len() > 3000 {
+            text.push_str("; …");
+            break;
+        }
+        text.push_str("; ");
+        text.push_str(problem);
+    }
+    let object = serde_json::json!({
+        "policy": "", "runId": "", "mode": "Enforce", "result": "Failed", "stopReason": "Error", "message": text,
+    });
+    object.to_string()
+}
+
+fn terminate_with(args: &RunArgs, message: &str) {
+    let default = Path::new(DEFAULT_TERMINATION_LOG);
+    let path = match &args.termination_log {
+        Some(path) => path,
+        None if default.exists() => default,
+        None => return,
+    };
+    if let Err(error) = std::fs::write(path, message) {
+        let path = path.display();
+        tracing::error!(%path, %error, "the termination message could not be written");
+    }
+}
+
+/// Prints one object.
+pub fn object(output: Output, value: &impl Serialize) {
+    let text = match output {
+        Output::Yaml => serde_saphyr::to_string(value).map(|text| format!("---\n{text}")).ok(),
+        Output::Json | Output::Table => serde_json::to_string(value).ok(),
+    };
+    print(&text.unwrap_or_default());
+}
+
+/// Prints a line to standard output. A reader that went away is no failure of ours.
+pub fn print(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// A table in the one style of the project.
+pub fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().map(Cell::new));
+    table
+}
+
+/// A right-aligned number, in groups of three digits.
+pub fn number(value: i64) -> Cell {
+    Cell::new(grouped(value)).set_alignment(CellAlignment::Right)
+}
+
+/// `1204` as `1,204`.
+pub fn grouped(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value < 0 { format!("-{text}") } else { text }
+}
+
+fn run_table(report: &RunReport) -> String {
+    let mut table =
+        table(&["RULE", "ACTION", "MATCHED", "AFFECTED", "REMAINING", "BATCHES", "STOP REASON"]);
+    for rule in &report.rules {
+        table.add_row([
+            Cell::new(&rule.name),
+            Cell::new(rule.action.map_or("", policy::ActionKind::as_str)),
+            number(rule.matched),
+            number(rule.affected),
+            number(rule.remaining),
+            number(rule.batches),
+            Cell::new(rule.stop_reason.map_or("", policy::StopReason::as_str)),
+        ]);
+    }
+    let mut summary = format!(
+        "{}: {} ({}, {}) in {:.1} s",
+        report.policy,
+        report.result.as_str(),
+        report.mode.as_str(),
+        report.stop_reason.as_str(),
+        report.duration_seconds
+    );
+    if !report.message.is_empty() {
+        summary = format!("{summary}: {}", report.message);
+    }
+    format!("{table}\n{summary}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(grouped(value), text);
+        }
+    }
+}

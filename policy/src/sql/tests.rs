@@ -1,0 +1,202 @@
+//! The text of every statement, and that no input can change its shape.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::catalog::{Catalog, ColumnFacts, RelationKind, TableFacts};
+use crate::identifier::{Identifier, QualifiedTable};
+use crate::plan::Plan;
+use crate::policy::Policy;
+use crate::sql::Statement;
+use crate::validate;
+
+fn policy(rule: &Value) -> Policy {
+    let document = json!({
+        "apiVersion": "pgsweep.dev/v1alpha1",
+        "kind": "CleanupPolicy",
+        "metadata": {"name": "p"},
+        "spec": {
+            "schedule": "@hourly",
+            "mode": "Enforce",
+            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
+            "rules": [rule],
+        },
+    });
+    validate(&document).unwrap()
+}
+
+fn identifier(name: &str) -> Identifier {
+    Identifier::parse(name).unwrap()
+}
+
+fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
+    let column = |(name, sql_type): &(&str, &str)| ColumnFacts {
+        name: identifier(name),
+        sql_type: (*sql_type).to_owned(),
+        generated: false,
+        can_select: true,
+        can_update: true,
+    };
+    TableFacts {
+        kind: RelationKind::Table,
+        columns: columns.iter().map(column).collect(),
+        primary_key: key.iter().map(|name| identifier(name)).collect(),
+        analysed: true,
+        can_use_schema: true,
+        can_delete: true,
+    }
+}
+
+fn plan(rule: &Value, facts: TableFacts) -> Plan {
+    let table = QualifiedTable { schema: identifier("app"), name: identifier("codes") };
+    let mut catalog = Catalog::default();
+    catalog.insert(table, facts);
+    Plan::new(&policy(rule), &catalog).unwrap()
+}
+
+fn codes() -> TableFacts {
+    facts(
+        &[
+            ("id", "uuid"),
+            ("state", "character varying"),
+            ("uses", "integer"),
+            ("expires_at", "timestamp with time zone"),
+            ("seen_on", "date"),
+            ("at", "timestamp without time zone"),
+            ("kind", "app.\"Kind of code\""),
+        ],
+        &["id"],
+    )
+}
+
+fn shown(statement: &Statement) -> String {
+    let binds: Vec<_> = statement
+        .binds
+        .iter()
+        .enumerate()
+        .map(|(n, bind)| format!("${} = {bind:?}", n + 1))
+        .collect();
+    format!("{}\n\n{}", statement.text, binds.join("\n"))
+}
+
+fn every_condition() -> Value {
+    json!([
+        {"column": "expires_at", "operator": "OlderThan", "age": "1h"},
+        {"column": "at", "operator": "OlderThan", "age": "2d"},
+        {"column": "seen_on", "operator": "NewerThan", "age": "4w"},
+        {"column": "state", "operator": "Equals", "value": "used"},
+        {"column": "state", "operator": "NotEquals", "value": "kept"},
+        {"column": "uses", "operator": "LessThan", "value": 5},
+        {"column": "uses", "operator": "GreaterThan", "value": "1"},
+        {"column": "kind", "operator": "In", "values": ["a", 2]},
+        {"column": "kind", "operator": "NotIn", "values": ["b"]},
+        {"column": "seen_on", "operator": "IsNotNull"},
+        {"anyOf": [
+            {"column": "at", "operator": "IsNull"},
+            {"column": "expires_at", "operator": "OlderThan", "age": "1h"},
+        ]},
+    ])
+}
+
+#[test]
+fn every_condition_in_a_delete() {
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": every_condition(), "action": {"delete": {}},
+    });
+    let plan = plan(&rule, codes());
+    insta::assert_snapshot!("delete_first_batch", shown(&plan.steps()[0].change_batch(false)));
+    insta::assert_snapshot!("delete_next_batch", shown(&plan.steps()[0].change_batch(true)));
+    insta::assert_snapshot!("count", shown(&plan.steps()[0].count_matched()));
+    insta::assert_snapshot!("oldest", shown(&plan.steps()[0].oldest_overdue().unwrap()));
+}
+
+#[test]
+fn every_assignment_in_an_update() {
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "0s"}],
+        "action": {"update": {"set": [
+            {"column": "state", "value": "ended"},
+            {"column": "expires_at", "now": true},
+            {"column": "at", "now": true},
+            {"column": "seen_on", "fromColumn": "at"},
+            {"column": "kind", "setNull": true},
+        ]}},
+    });
+    // The age column is written: it is no place in the order, or a row could be met twice.
+    insta::assert_snapshot!(
+        "update_next_batch",
+        shown(&plan(&rule, codes()).steps()[0].change_batch(true))
+    );
+}
+
+#[test]
+fn without_a_database_the_types_are_left_to_postgres() {
+    let policy = policy(&json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": every_condition(), "action": {"delete": {}},
+    }));
+    insta::assert_snapshot!(
+        "offline",
+        shown(&Plan::offline(&policy).steps()[0].change_batch(false))
+    );
+}
+
+/// What a statement is made of, with names and numbers of parameters taken out.
+fn shape(text: &str) -> String {
+    let mut shape = String::new();
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        shape.push(character);
+        if character == '"' {
+            while let Some(inner) = characters.next() {
+                let escaped = inner == '"' && characters.next_if_eq(&'"').is_some();
+                if inner == '"' && !escaped {
+                    shape.push('"');
+                    break;
+                }
+            }
+        }
+    }
+    shape
+}
+
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[^\0]{1,15}",
+        Just("\"; DROP TABLE x; --".to_owned()),
+        Just("a\" OR 1=1 --".to_owned()),
+        Just("select".to_owned()),
+        Just("$1".to_owned()),
+        Just("'; --".to_owned()),
+        Just("/* */".to_owned()),
+        Just("\\".to_owned()),
+        Just("$(DATABASE_URL)".to_owned()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_name_and_no_value_changes_the_shape_of_a_statement(
+        table in hostile(), age in hostile(), column in hostile(), value in hostile(),
+    ) {
+        prop_assume!(age != column && [&table, &age, &column].iter().all(|name| name.len() <= 63));
+        let statement = |schema: &str, table: &str, age: &str, column: &str, value: &str| {
+            let policy = policy(&json!({
+                "name": "r", "table": {"schema": schema, "name": table},
+                "where": [
+                    {"column": age, "operator": "OlderThan", "age": "1h"},
+                    {"column": column, "operator": "Equals", "value": value},
+                    {"column": column, "operator": "In", "values": [value, value]},
+                ],
+                "action": {"update": {"set": [{"column": column, "value": value}]}},
+            }));
+            Plan::offline(&policy).steps()[0].change_batch(false)
+        };
+        let hostile = statement(&table, &table, &age, &column, &value);
+        let tame = statement("s", "t", "a", "c", "v");
+        prop_assert_eq!(shape(&hostile.text), shape(&tame.text));
+        prop_assert_eq!(hostile.binds.len(), tame.binds.len());
+    }
+}
