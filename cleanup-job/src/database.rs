@@ -235,6 +235,7 @@ async fn table_facts(
         primary_key: keys.into_iter().map(|(_, name)| name).collect(),
         analysed: first.try_get("analysed")?,
         can_use_schema: first.try_get("can_use_schema")?,
+        can_select: first.try_get("can_select_table")?,
         can_delete: first.try_get("can_delete")?,
     }))
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use policy::{Moment, Plan, Step};
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
 use crate::database::fetch;
 use crate::failure::{Failure, FailureKind};
@@ -140,8 +140,14 @@ pub async fn try_statements(
 ) -> Result<(), Failure> {
     for step in plan.steps() {
         let statement = step.explain_batch();
-        let tried = fetch(transaction, &statement, Moment { now, limit: 1, after: &[] }).await;
-        tried.map_err(|error| told(Failure::from(error), step))?;
+        // A table that is locked just now may be free when its turn comes.
+        let mut attempt = transaction.begin().await.map_err(Failure::from)?;
+        let tried = fetch(&mut attempt, &statement, Moment { now, limit: 1, after: &[] }).await;
+        attempt.rollback().await.map_err(Failure::from)?;
+        let failure = tried.err().map(Failure::from);
+        if let Some(failure) = failure.filter(|failure| failure.kind != FailureKind::Contention) {
+            return Err(told(failure, step));
+        }
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct TableFacts {
     pub analysed: bool,
     /// Whether the role may use its schema.
     pub can_use_schema: bool,
+    /// Whether the role may read all of it, and with it the hidden column `ctid`.
+    pub can_select: bool,
     /// Whether the role may delete.
     pub can_delete: bool,
 }
@@ -224,7 +226,10 @@ impl Found<'_> {
         let named = self.rule.columns().filter_map(|name| facts.column(name));
         let keys = facts.primary_key.iter().filter_map(|name| facts.column(name));
         let unreadable: Vec<_> = named.chain(keys).filter(|column| !column.can_select).collect();
-        if !unreadable.is_empty() {
+        // A row that is changed is met by its `ctid`, which no grant on columns covers.
+        if mode == Mode::Enforce && !facts.can_select {
+            missing.push(format!("SELECT ON {table}"));
+        } else if !unreadable.is_empty() {
             missing.push(on_columns("SELECT", &unreadable, table));
         }
         if mode == Mode::Enforce {

@@ -182,12 +182,16 @@ impl Outcome {
     pub fn end(&mut self, ending: Ending) -> Exit {
         match ending {
             Ending::Failed(failure) => {
+                let stop = match failure.kind {
+                    FailureKind::Contention => StopReason::LockTimeout,
+                    _ => StopReason::Error,
+                };
                 self.report.result = RunResult::Failed;
-                self.report.stop_reason = StopReason::Error;
+                self.report.stop_reason = stop;
                 self.report.message.clone_from(&failure.message);
                 for rule in &mut self.report.rules {
                     rule.sql_state.clone_from(&failure.sql_state);
-                    rule.stop_reason = Some(StopReason::Error);
+                    rule.stop_reason = Some(stop);
                 }
                 failure.exit()
             }

@@ -11,6 +11,7 @@ SELECT
     ELSE c.reltuples >= 0
   END AS analysed,
   has_schema_privilege(n.oid, 'USAGE') AS can_use_schema,
+  has_table_privilege(c.oid, 'SELECT') AS can_select_table,
   has_table_privilege(c.oid, 'DELETE') AS can_delete,
   a.attname::text AS column_name,
   -- With a type modifier of -1 the name is never cut to a length: bpchar, not character(1).

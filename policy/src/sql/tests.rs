@@ -43,6 +43,7 @@ fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
         primary_key: key.iter().map(|name| identifier(name)).collect(),
         analysed: true,
         can_use_schema: true,
+        can_select: true,
         can_delete: true,
     }
 }

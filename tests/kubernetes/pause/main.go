@@ -1,22 +1,38 @@
 // The first process of every pod of the test cluster: it holds the pod's
 // namespaces open, takes in orphaned processes, and ends when it is told to.
 //
-// With an argument it is instead the smallest workload that a Job can run: it
-// writes the argument as its termination message and ends at once.
+// With arguments it is instead the smallest workload that a Job can run:
+//
+//	say TEXT            writes the text as its termination message
+//	dial ADDRESS...     connects to each HOST:PORT; says which failed
 package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
-	if len(os.Args) > 1 {
-		say(os.Args[1])
+	if len(os.Args) < 2 {
+		pause()
 		return
 	}
+	switch arguments := os.Args[2:]; os.Args[1] {
+	case "say":
+		end(strings.Join(arguments, " "), 0)
+	case "dial":
+		dial(arguments)
+	default:
+		end("unknown command "+os.Args[1], 2)
+	}
+}
+
+func pause() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)
 	for received := range signals {
@@ -37,10 +53,22 @@ func reap() {
 	}
 }
 
-func say(message string) {
+func dial(addresses []string) {
+	for _, address := range addresses {
+		connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+		if err != nil {
+			end(err.Error(), 1)
+		}
+		connection.Close()
+	}
+	end("reached "+strings.Join(addresses, " "), 0)
+}
+
+func end(message string, code int) {
 	fmt.Println(message)
 	if err := os.WriteFile("/dev/termination-log", []byte(message), 0o644); err != nil {
 		fmt.Fprintln(os.Stderr, "cannot write the termination message:", err)
-		os.Exit(1)
+		code = 1
 	}
+	os.Exit(code)
 }

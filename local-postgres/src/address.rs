@@ -1,0 +1,126 @@
+//! A server's URL in its parts, so that user, host and database can be exchanged.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+
+/// `postgresql://user:password@host:port/database?parameters`.
+///
+/// `Debug` hides the login, `Display` does not: it is there to be handed to a program.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    login: Option<String>,
+    host: String,
+    database: String,
+    parameters: Option<String>,
+}
+
+impl ServerUrl {
+    /// Takes a URL apart.
+    pub fn parse(url: &str) -> Result<Self> {
+        let rest = url
+            .strip_prefix("postgresql://")
+            .or_else(|| url.strip_prefix("postgres://"))
+            .context("a server's URL starts with postgresql://")?;
+        let (rest, parameters) = match rest.split_once('?') {
+            Some((rest, parameters)) => (rest, Some(parameters.to_owned())),
+            None => (rest, None),
+        };
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, "postgres"));
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((login, host)) => (Some(login.to_owned()), host),
+            None => (None, authority),
+        };
+        Ok(Self { login, host: host.to_owned(), database: database.to_owned(), parameters })
+    }
+
+    pub(crate) fn new(user: &str, password: &str, host: std::net::IpAddr, port: u16) -> Self {
+        let host = std::net::SocketAddr::new(host, port).to_string();
+        let database = "postgres".to_owned();
+        Self { login: None, host, database, parameters: None }.login(user, password)
+    }
+
+    /// The same server, another database.
+    #[must_use]
+    pub fn database(&self, name: &str) -> Self {
+        Self { database: encode(name), ..self.clone() }
+    }
+
+    /// The same server, another user.
+    #[must_use]
+    pub fn login(&self, user: &str, password: &str) -> Self {
+        Self { login: Some(format!("{}:{}", encode(user), encode(password))), ..self.clone() }
+    }
+
+    /// The same server under another of its addresses (a name or a number), on the same port.
+    #[must_use]
+    pub fn host(&self, host: &str) -> Self {
+        let host = match self.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        Self { host, ..self.clone() }
+    }
+
+    /// The port, where the URL names one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.host.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "postgresql://")?;
+        if let Some(login) = &self.login {
+            write!(formatter, "{login}@")?;
+        }
+        write!(formatter, "{}/{}", self.host, self.database)?;
+        self.parameters.iter().try_for_each(|parameters| write!(formatter, "?{parameters}"))
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ServerUrl({}/{})", self.host, self.database)
+    }
+}
+
+/// Percent-encodes everything that could mean something in a URL.
+fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().fold(String::new(), |encoded, byte| {
+        if plain(byte) {
+            encoded + &char::from(byte).to_string()
+        } else {
+            encoded + &format!("%{byte:02X}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_can_be_exchanged() {
+        let url =
+            ServerUrl::parse("postgres://me:secret@localhost:5433/app?sslmode=disable").unwrap();
+        assert_eq!(
+            url.database("a/b").host("10.0.0.1").login("you", "p@ss").to_string(),
+            "postgresql://you:p%40ss@10.0.0.1:5433/a%2Fb?sslmode=disable"
+        );
+    }
+
+    #[test]
+    fn what_is_missing_stays_missing() {
+        let url = ServerUrl::parse("postgresql://localhost").unwrap();
+        assert_eq!(url.host("db").to_string(), "postgresql://db/postgres");
+    }
+
+    #[test]
+    fn debug_hides_the_login() {
+        let url = ServerUrl::parse("postgresql://me:secret@localhost/app").unwrap();
+        assert_eq!(format!("{url:?}"), "ServerUrl(localhost/app)");
+    }
+}

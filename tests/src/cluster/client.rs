@@ -1,0 +1,101 @@
+//! `kubectl`, `helm` and images: what a test does with a cluster.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Cluster, sandbox};
+use crate::command::{run, run_async};
+
+/// Kubernetes' own namespace in containerd.
+const IMAGES: &str = "k8s.io";
+
+impl Cluster {
+    /// Runs `kubectl` as administrator and returns what it printed.
+    pub async fn kubectl<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<String> {
+        let mut command = self.kubectl_command();
+        command.args(arguments);
+        run_async(command.into(), None).await
+    }
+
+    /// Runs `kubectl` with something to read, as in `apply --filename -`.
+    pub async fn kubectl_with_input<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: &str,
+    ) -> Result<String> {
+        let mut command = self.kubectl_command();
+        command.args(arguments);
+        run_async(command.into(), Some(input)).await
+    }
+
+    /// Runs `kubectl get … --output json` and returns the object or list.
+    pub async fn get<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<serde_json::Value> {
+        let mut command = self.kubectl_command();
+        command.arg("get").args(arguments).args(["--output", "json"]);
+        let text = run_async(command.into(), None).await?;
+        serde_json::from_str(&text).context("failed to read what kubectl printed as JSON")
+    }
+
+    /// Runs Helm as administrator and returns what it printed.
+    pub async fn helm<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<String> {
+        let mut command = Command::new(&self.tools.helm);
+        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
+        // The user's own Helm must neither be read nor be changed.
+        for folder in ["CACHE", "CONFIG", "DATA"] {
+            let home = self.site.path("helm").join(folder.to_lowercase());
+            command.env(format!("HELM_{folder}_HOME"), home);
+        }
+        run_async(command.into(), None).await
+    }
+
+    /// Puts an image of an OCI layout tar on the node: pods can use it, nothing is pulled.
+    pub async fn load_image(&self, tar: &Path) -> Result<()> {
+        let command = self.import_command(tar)?;
+        run_async(command.into(), None).await?;
+        Ok(())
+    }
+
+    pub(super) fn load_image_blocking(&self, tar: &Path) -> Result<()> {
+        run(&mut self.import_command(tar)?)?;
+        Ok(())
+    }
+
+    pub(super) fn kubectl_blocking<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<String> {
+        run(self.kubectl_command().args(arguments))
+    }
+
+    fn kubectl_command(&self) -> Command {
+        let mut command = Command::new(self.site.path("bin/kubectl"));
+        command.arg("--kubeconfig").arg(self.kubeconfig());
+        command.arg("--cache-dir").arg(self.site.path("kubectl-cache"));
+        command
+    }
+
+    fn import_command(&self, tar: &Path) -> Result<Command> {
+        // The command runs in another folder.
+        let tar = std::path::absolute(tar)
+            .with_context(|| format!("{} is no path of an image", tar.display()))?;
+        let ctr: PathBuf = self.tools.containerd.join("ctr");
+        let mut command = sandbox::inside(self.keeper, &ctr);
+        command.arg("--address").arg(self.site.path("containerd.sock"));
+        command
+            .args(["--namespace", IMAGES, "images", "import", "--local", "--snapshotter", "native"])
+            .arg(tar);
+        Ok(command)
+    }
+}

@@ -1,0 +1,50 @@
+//! The harness: a real Kubernetes, a real Postgres, real images; and beside it, in `tests/`, the
+//! tests that use them. It speaks YAML, SQL and HTTP, and knows nothing of a binary's inside.
+//!
+//! A test asks for what it needs and gets something of its own:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tests::Database;
+//!
+//! # async fn a_job_sees_its_database() -> anyhow::Result<()> {
+//! let Some(cluster) = tests::cluster().await? else { return Ok(()) };
+//! let database = Database::create().await?;
+//! database.execute("CREATE TABLE sessions (id bigint PRIMARY KEY)").await?;
+//! let url = database.address().host(&cluster.host_address().to_string());
+//! cluster
+//!     .with_namespace("sessions", async |namespace| {
+//!         namespace.kubectl(["create", "secret", "generic", "db", &format!("--from-literal=url={url}")]).await?;
+//!         namespace.apply("{apiVersion: batch/v1, kind: Job, …}").await?;
+//!         namespace.wait("job/cleanup", "condition=Complete", Duration::from_secs(60)).await
+//!     })
+//!     .await
+//! # }
+//! ```
+//!
+//! - `tests::cluster()` is `None` where the machine has none: the test has then said why, and
+//!   passes. With `CI=true` it fails instead.
+//! - A namespace refuses pods that are not `restricted`; it and the database go when the test ends.
+//! - Faults are for clusters of the test's own: [`own_cluster`], then [`Cluster::pause`],
+//!   [`Cluster::kill`], [`Cluster::restart`].
+//! - Nothing sleeps: [`wait::until`] and [`cluster::Namespace::wait`] wait for what is to happen.
+//!
+//! `cargo xtask test` starts the shared cluster and server and names them in the environment; see
+//! [`settings`].
+
+pub mod cluster;
+pub mod command;
+pub mod database;
+mod hash;
+pub mod image;
+pub mod job;
+pub mod machine;
+pub mod progress;
+pub mod settings;
+mod skip;
+pub mod tools;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use database::Database;
+pub use skip::{cluster, own_cluster, skip};

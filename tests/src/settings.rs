@@ -1,0 +1,70 @@
+//! What the environment says to the harness: the only place in it that reads variables.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+
+/// Where built tools and fetched servers are kept; `~/.cache/pgsweep` unless set.
+pub const CACHE: &str = "PGSWEEP_CACHE";
+/// The state folder of the cluster that the tests share; `cargo xtask test` sets it.
+pub const CLUSTER: &str = "PGSWEEP_TEST_CLUSTER";
+/// The superuser's URL of the server that the tests share; `cargo xtask test` sets it.
+pub const POSTGRES: &str = "PGSWEEP_TEST_POSTGRES";
+/// A file to which each skipped test adds a line; `cargo xtask test` sets it.
+pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
+/// `true` where a test that cannot run is a failure.
+pub const CI: &str = "CI";
+
+/// The variables, read once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// See [`CACHE`].
+    pub cache: PathBuf,
+    /// See [`CLUSTER`].
+    pub cluster: Option<PathBuf>,
+    /// See [`POSTGRES`].
+    pub postgres: Option<String>,
+    /// See [`SKIPS`].
+    pub skips: Option<PathBuf>,
+    /// See [`CI`].
+    pub ci: bool,
+}
+
+impl Settings {
+    /// The settings of this process.
+    pub fn get() -> Result<&'static Self> {
+        static SETTINGS: OnceLock<Settings> = OnceLock::new();
+        if let Some(settings) = SETTINGS.get() {
+            return Ok(settings);
+        }
+        let settings = Self::read()?;
+        Ok(SETTINGS.get_or_init(|| settings))
+    }
+
+    fn read() -> Result<Self> {
+        let cache = match variable(CACHE) {
+            Some(cache) => PathBuf::from(cache),
+            None => PathBuf::from(variable("HOME").with_context(|| {
+                format!("neither {CACHE} nor HOME is set; name a folder for built tools by {CACHE}")
+            })?)
+            .join(".cache/pgsweep"),
+        };
+        // Child processes run in other folders.
+        let cache = std::path::absolute(&cache)
+            .with_context(|| format!("{CACHE}={} is no path", cache.display()))?;
+        Ok(Self {
+            cache,
+            cluster: variable(CLUSTER).map(PathBuf::from),
+            postgres: variable(POSTGRES),
+            skips: variable(SKIPS).map(PathBuf::from),
+            ci: variable(CI).is_some_and(|value| value == "true"),
+        })
+    }
+}
+
+/// A variable that is set to nothing counts as not set.
+#[expect(clippy::disallowed_methods, reason = "a test has no `main` of ours to parse them in")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
