@@ -39,7 +39,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct PolicyArgs {
     /// A file with one or more policies; repeatable; `-` is standard input
-    #[arg(short, long = "file", env = "PGSWEEP_FILE", value_name = "FILE", value_delimiter = ',')]
+    #[arg(short, long = "file", env = "PGSWEEP_FILE", value_name = "FILE")]
     pub files: Vec<String>,
 
     /// The policy itself, as JSON or YAML: how the operator hands it to a Job

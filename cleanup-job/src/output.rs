@@ -6,28 +6,38 @@ use std::io::Write as _;
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use policy::{Problem, RunReport};
+use policy::{RunReport, RunResult};
 use serde::Serialize;
 
 use crate::args::{Output, RunArgs};
 use crate::exit::Exit;
+use crate::run::outcome;
 
 const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Publishes the report of a run: termination message, standard output, log.
 pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
-    tracing::info!(
-        policy = report.policy,
-        result = report.result.as_str(),
-        stop_reason = report.stop_reason.as_str(),
-        rows.matched = report.rows_matched(),
-        rows.affected = report.rows_affected(),
-        rows.remaining = report.rows_remaining(),
-        duration_seconds = report.duration_seconds,
-        exit_code = exit.code(),
-        "run ended: {}",
-        if report.message.is_empty() { "nothing is left" } else { &report.message }
-    );
+    // One line, louder when someone must act.
+    macro_rules! log_end {
+        ($level:ident) => {
+            tracing::$level!(
+                policy = report.policy,
+                result = report.result.as_str(),
+                stop_reason = report.stop_reason.as_str(),
+                rows.matched = report.rows_matched(),
+                rows.affected = report.rows_affected(),
+                rows.remaining = report.rows_remaining(),
+                duration_seconds = report.duration_seconds,
+                exit_code = exit.code(),
+                "run ended: {}",
+                if report.message.is_empty() { "nothing is left" } else { &report.message }
+            )
+        };
+    }
+    match report.result {
+        RunResult::Failed | RunResult::Aborted => log_end!(error),
+        RunResult::Succeeded | RunResult::PartiallySucceeded | RunResult::Skipped => log_end!(info),
+    }
     terminate_with(args, &report.termination_message());
     match args.output {
         Output::Table => print(&run_table(report)),
@@ -35,34 +45,11 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
     }
 }
 
-/// Publishes that a policy was refused.
-pub fn refused(args: &RunArgs, problems: &[Problem], message: &str) {
-    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    let mut text = message.to_owned();
-    for line in &lines {
-        text.push_str("\n  ");
-        text.push_str(line);
-    }
-    tracing::error!("{text}");
-    terminate_with(args, &refusal(message, &lines));
-}
-
-/// The termination message of a run that never began, of the same shape as a report as far as
-/// anything is known.
-fn refusal(message: &str, problems: &[String]) -> String {
-    let mut text = message.to_owned();
-    for problem in problems {
-        if text.len() + problem.len() > 3000 {
-            text.push_str("; …");
-            break;
-        }
-        text.push_str("; ");
-        text.push_str(problem);
-    }
-    let object = serde_json::json!({
-        "policy": "", "runId": "", "mode": "Enforce", "result": "Failed", "stopReason": "Error", "message": text,
-    });
-    object.to_string()
+/// Says that there is no policy to run at all.
+pub fn nothing_to_run(args: &RunArgs, message: &str) {
+    tracing::error!("{message}");
+    let report = outcome::not_run(String::new(), RunResult::Failed, message.to_owned());
+    terminate_with(args, &report.termination_message());
 }
 
 fn terminate_with(args: &RunArgs, message: &str) {

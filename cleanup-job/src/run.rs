@@ -1,11 +1,11 @@
 //! One run: `load → validate → plan → execute → report`.
 
-mod outcome;
+pub mod outcome;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, RunReport, SchemaProblem};
+use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, SchemaProblem, StopReason};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
@@ -13,14 +13,18 @@ use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, execute};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::load::{self, Source};
 use crate::measure::{self, Held};
+use crate::output;
 use crate::progress::Progress;
-use crate::{load, output};
 
 use outcome::{Ending, Outcome};
 
 /// How long the count of what is left may take, after the work is done.
 const LEFT_OVER_PATIENCE: Duration = Duration::from_mins(1);
+
+/// The same when the process was asked to end: the report must come out in time.
+const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `pgsweep run`.
 pub async fn run(args: &RunArgs, cancelled: CancellationToken) -> Exit {
@@ -43,27 +47,33 @@ pub async fn run(args: &RunArgs, cancelled: CancellationToken) -> Exit {
 /// Every policy, or none: with several documents one bad one stops all.
 fn checked_policies(args: &RunArgs) -> Result<Vec<Policy>, Exit> {
     let sources = load::sources(&args.policies).map_err(|error| {
-        output::refused(args, &[], &format!("{error:#}"));
+        output::nothing_to_run(args, &format!("{error:#}"));
         Exit::Wrong
     })?;
-    let mut policies = Vec::new();
-    let mut refused = false;
-    for source in &sources {
-        match source.policy() {
-            Ok(policy) if args.dry_run => policies.push(policy.with_mode(Mode::DryRun)),
-            Ok(policy) => policies.push(policy),
-            Err(problems) => {
-                refused = true;
-                let name = source.name();
-                output::refused(
-                    args,
-                    &problems,
-                    &format!("policy {name} ({}) is wrong", source.origin),
-                );
-            }
+    let checked: Vec<_> = sources.iter().map(Source::policy).collect();
+    if checked.iter().any(Result::is_err) {
+        for (source, checked) in sources.iter().zip(&checked) {
+            output::report(args, &not_run(source, checked), Exit::Wrong);
+        }
+        return Err(Exit::Wrong);
+    }
+    let as_asked =
+        |policy: Policy| if args.dry_run { policy.with_mode(Mode::DryRun) } else { policy };
+    Ok(checked.into_iter().flatten().map(as_asked).collect())
+}
+
+fn not_run(source: &Source, checked: &Result<Policy, Vec<Problem>>) -> RunReport {
+    match checked {
+        Ok(_) => {
+            let message = "another policy of the same call is wrong".to_owned();
+            outcome::not_run(source.name(), RunResult::Skipped, message)
+        }
+        Err(problems) => {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            let message = format!("the policy is wrong: {}", problems.join("; "));
+            outcome::not_run(source.name(), RunResult::Failed, message)
         }
     }
-    if refused { Err(Exit::Wrong) } else { Ok(policies) }
 }
 
 async fn run_policy(
@@ -158,11 +168,13 @@ async fn left_over(
     if gone {
         return vec![None; done.len()];
     }
+    let cancelled = done.iter().any(|done| done.stop == StopReason::Cancelled);
+    let patience = if cancelled { CANCELLED_PATIENCE } else { LEFT_OVER_PATIENCE };
     let counted = async {
         let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
         measure::held(&mut snapshot, plan, now).await
     };
-    match tokio::time::timeout(LEFT_OVER_PATIENCE, counted).await {
+    match tokio::time::timeout(patience, counted).await {
         Ok(Ok(held)) => held.into_iter().map(Some).collect(),
         Ok(Err(failure)) => {
             tracing::warn!(error = %failure, "what is left could not be counted");

@@ -15,6 +15,7 @@ pub struct Catalog {
 
 /// One table.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "privileges are independent of each other")]
 pub struct TableFacts {
     /// What it is.
     pub kind: RelationKind,

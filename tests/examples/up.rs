@@ -57,6 +57,14 @@ async fn main() -> anyhow::Result<()> {
             p.stop()?;
             c.stop().await?;
         }
+        Some("images") => {
+            for i in tests::image::build_release_images(
+                std::path::Path::new("/work/main"),
+                std::path::Path::new(&std::env::args().nth(2).unwrap()),
+            )? {
+                println!("{i:?}");
+            }
+        }
         _ => {}
     }
     Ok(())

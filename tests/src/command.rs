@@ -1,6 +1,7 @@
 //! Runs programs so that a failure says which, and what it said.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -18,11 +19,19 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Runs to the end and returns what was written to standard output.
 pub fn run(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("failed to start {}", name(command)))?;
-    judge(&name(command), &output)
+    let name = name(command);
+    finish(&name, command.stdin(Stdio::null()))
+}
+
+/// Runs to the end with a file as standard input.
+pub fn run_reading(mut command: Command, input: File) -> Result<String> {
+    let name = name(&command);
+    finish(&name, command.stdin(input))
+}
+
+fn finish(name: &str, command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("failed to start {name}"))?;
+    judge(name, &output)
 }
 
 /// Runs to the end without blocking other tasks; `input` is what the program reads.

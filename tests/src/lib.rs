@@ -32,6 +32,7 @@
 //! `cargo xtask test` starts the shared cluster and server and names them in the environment; see
 //! [`settings`].
 
+pub mod chart;
 pub mod cluster;
 pub mod command;
 pub mod database;

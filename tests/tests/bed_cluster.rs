@@ -1,8 +1,10 @@
 //! The test bed's cluster does what the other tests rely on.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -50,7 +52,7 @@ async fn last_message(namespace: &Namespace<'_>) -> Result<String> {
 }
 
 /// An image of our own making, of which the node has never heard.
-fn probe_image(folder: &Path, tag: &str) -> Result<(String, std::path::PathBuf)> {
+fn probe_image(folder: &Path, tag: &str) -> Result<(String, PathBuf)> {
     let program = fs::read(tools::pause(&Settings::get()?.cache)?)?;
     let image = Image::of("probe", tag)
         .file(File::text("/etc/probe/note", "a file in a folder"))
@@ -124,9 +126,12 @@ async fn a_namespace_goes_when_its_test_fails_and_the_error_shows_the_scene() ->
         .await;
     let said = format!("{:#}", failed.unwrap_err());
     assert!(said.contains("job.batch/probe") && said.contains("timed out"), "{said}");
+    // Kubernetes takes its time to empty it, for which no test waits.
+    let phase =
+        ["get", "namespace", &name, "--ignore-not-found", "--output", "jsonpath={.status.phase}"];
     wait::until("the namespace to go", MINUTE, async || {
-        let left = cluster.kubectl(["get", "namespace", &name, "--ignore-not-found"]).await?;
-        Ok(left.is_empty().then_some(()))
+        let phase = cluster.kubectl(phase).await?;
+        Ok(["", "Terminating"].contains(&phase.as_str()).then_some(()))
     })
     .await
 }
@@ -232,4 +237,40 @@ async fn a_detached_cluster_is_found_used_and_stopped_by_its_folder() -> Result<
     let gone = format!("{:#}", Cluster::attach(&state).unwrap_err());
     assert!(gone.contains("is the cluster up?"), "{gone}");
     Ok(())
+}
+
+#[tokio::test]
+#[ignore = "run and killed by the test below"]
+async fn an_owner_that_is_killed() -> Result<()> {
+    let Some(cluster) = tests::own_cluster().await? else { return Ok(()) };
+    println!("\nstate={}", cluster.state().display());
+    // Ends when nobody holds the other end: also where somebody runs it by hand.
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_ends_with_its_owner_even_when_the_owner_is_killed() -> Result<()> {
+    if tests::cluster().await?.is_none() {
+        return Ok(());
+    }
+    let mut owner = Command::new(std::env::current_exe()?)
+        .args(["--exact", "--ignored", "--nocapture", "an_owner_that_is_killed"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = BufReader::new(owner.stdout.take().context("the owner's output is piped")?);
+    let state = output
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| Some(line.strip_prefix("state=")?.to_owned()));
+    let state = PathBuf::from(state.context("the owner has started no cluster")?);
+    owner.kill()?;
+    owner.wait()?;
+    let name =
+        format!("pgsweep-{}", state.file_name().context("a state folder has a name")?.display());
+    wait::until("the cluster to end", MINUTE, async || {
+        Ok(traces(&name, &state)?.is_empty().then_some(()))
+    })
+    .await
 }

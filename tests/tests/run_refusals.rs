@@ -210,6 +210,7 @@ async fn a_wrong_policy_ends_with_every_problem_in_log_and_termination_message()
     let ended = job::run(&policy, "postgres://127.0.0.1:1/x", &[]).await?;
     assert_eq!(ended.code, Some(2));
     let termination: Value = serde_json::from_str(&ended.termination)?;
+    assert_eq!(termination, ended.report, "one object on standard output");
     let message = termination["message"].as_str().unwrap_or_default();
     for words in [
         "spec.mode: must be one of Enforce, DryRun",

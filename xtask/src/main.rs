@@ -1,2 +1,69 @@
-//! placeholder
-fn main() {}
+//! One command for each habit: `cargo xtask <command>`, the same here and in CI.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks to its terminal"
+)]
+
+mod check;
+mod ci;
+mod cluster;
+mod demo;
+mod deny;
+mod doctor;
+mod generate;
+mod image;
+mod process;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// One command for each habit, the same here and in CI
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Shows the main job: a policy against a real Postgres, then on a real Kubernetes
+    Demo(demo::Args),
+    /// Runs every test that this machine can run, on a real Postgres and a real Kubernetes
+    Test(test::Args),
+    /// Runs all that a change must pass: format, lints, docs, licences, `check`, chart, tests
+    Ci,
+    /// Checks what no compiler knows: dependency arrows, generated files, sources, chart, documents
+    Check,
+    /// Writes the files that are made from code: the CRD, its chart copy, the policy reference
+    Generate,
+    /// Builds the images of a release and says where they are
+    Image,
+    /// Starts or stops a Kubernetes of your own
+    #[command(subcommand)]
+    Cluster(cluster::Action),
+    /// Says what this machine has, what it lacks, and how to get it
+    Doctor,
+}
+
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Ci => ci::run_all(),
+        Command::Check => check::run(),
+        Command::Generate => generate::run(),
+        Command::Image => image::run(),
+        Command::Cluster(action) => cluster::run(&action),
+        Command::Doctor => doctor::run(),
+    }
+}

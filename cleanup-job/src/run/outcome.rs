@@ -32,6 +32,32 @@ pub struct Outcome {
     unavailable: bool,
 }
 
+/// The report of a policy that was not run: it is wrong, or another one of the same call is.
+pub fn not_run(policy: String, result: RunResult, message: String) -> RunReport {
+    RunReport {
+        policy,
+        generation: 0,
+        rules_hash: String::new(),
+        run_id: String::new(),
+        epoch: 0,
+        mode: Mode::Enforce,
+        result,
+        stop_reason: if result == RunResult::Skipped {
+            StopReason::Blocked
+        } else {
+            StopReason::Error
+        },
+        message,
+        start_time: String::new(),
+        duration_seconds: 0.0,
+        attempts: 0,
+        rules: Vec::new(),
+        totals: None,
+        earlier: Vec::new(),
+        truncated: false,
+    }
+}
+
 impl Outcome {
     /// A run that has just begun.
     pub fn new(policy: &Policy, run_id: String) -> Self {
@@ -53,22 +79,14 @@ impl Outcome {
             warnings: Vec::new(),
         });
         let report = RunReport {
-            policy: policy.name().to_string(),
             generation: policy.generation(),
             rules_hash: policy.rules_hash().to_owned(),
             run_id,
-            epoch: 0,
             mode: policy.mode(),
-            result: RunResult::Succeeded,
             stop_reason: StopReason::Drained,
-            message: String::new(),
-            start_time: String::new(),
-            duration_seconds: 0.0,
             attempts: 1,
             rules: rules.collect(),
-            totals: None,
-            earlier: Vec::new(),
-            truncated: false,
+            ..not_run(policy.name().to_string(), RunResult::Succeeded, String::new())
         };
         Self { report, incomplete: false, unavailable: false }
     }
@@ -109,7 +127,7 @@ impl Outcome {
                 // Both passes met every row that was free: these are held by the app.
                 stop = StopReason::Blocked;
                 rule.skipped_locked = rule.remaining;
-                "the app held these rows during both passes; the next run tries again"
+                "other transactions held these rows during both passes, or a trigger kept them; the next run tries again"
                     .clone_into(&mut rule.message);
             }
             if let Some(failure) = &done.failure {

@@ -1,13 +1,15 @@
 //! `kubectl`, `helm` and images: what a test does with a cluster.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Cluster, sandbox};
-use crate::command::{run, run_async};
+use super::configuration::SNAPSHOTTER;
+use super::{Cluster, blocking, sandbox};
+use crate::command::{run, run_async, run_reading};
 
 /// Kubernetes' own namespace in containerd.
 const IMAGES: &str = "k8s.io";
@@ -62,14 +64,12 @@ impl Cluster {
 
     /// Puts an image of an OCI layout tar on the node: pods can use it, nothing is pulled.
     pub async fn load_image(&self, tar: &Path) -> Result<()> {
-        let command = self.import_command(tar)?;
-        run_async(command.into(), None).await?;
-        Ok(())
+        let (command, tar) = (self.import_command(), tar.to_path_buf());
+        blocking(move || import(command, &tar)).await
     }
 
     pub(super) fn load_image_blocking(&self, tar: &Path) -> Result<()> {
-        run(&mut self.import_command(tar)?)?;
-        Ok(())
+        import(self.import_command(), tar)
     }
 
     pub(super) fn kubectl_blocking<A: AsRef<OsStr>>(
@@ -86,16 +86,20 @@ impl Cluster {
         command
     }
 
-    fn import_command(&self, tar: &Path) -> Result<Command> {
-        // The command runs in another folder.
-        let tar = std::path::absolute(tar)
-            .with_context(|| format!("{} is no path of an image", tar.display()))?;
-        let ctr: PathBuf = self.tools.containerd.join("ctr");
-        let mut command = sandbox::inside(self.keeper, &ctr);
+    fn import_command(&self) -> Command {
+        let mut command = sandbox::inside(self.keeper, &self.tools.containerd.join("ctr"));
         command.arg("--address").arg(self.site.path("containerd.sock"));
+        // `--local`: the other way knows no snapshotter but overlayfs.
+        command.args(["--namespace", IMAGES, "images", "import", "--local"]);
+        command.args(["--snapshotter", SNAPSHOTTER, "-"]);
         command
-            .args(["--namespace", IMAGES, "images", "import", "--local", "--snapshotter", "native"])
-            .arg(tar);
-        Ok(command)
     }
+}
+
+/// Hands the file over open: its folder may be hidden on the node.
+fn import(command: Command, tar: &Path) -> Result<()> {
+    let what = || format!("failed to load the image {}", tar.display());
+    let file = File::open(tar).with_context(what)?;
+    run_reading(command, file).with_context(what)?;
+    Ok(())
 }

@@ -11,6 +11,9 @@ use crate::tools::Tools;
 
 /// The name under which the node runs the pause program: nothing can be pulled.
 pub const PAUSE_IMAGE: (&str, &str) = ("pgsweep.dev/pause", "1");
+/// Copies instead of stacking file systems: it works on whatever file system the cache folder is,
+/// and the images here are small.
+pub const SNAPSHOTTER: &str = "native";
 /// The pods' addresses; of no meaning outside the cluster's own network.
 pub const POD_RANGE: &str = "10.88.0.0/16";
 
@@ -30,10 +33,8 @@ pub fn write(site: &Site, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-/// - `restrict_oom_score_adj`: without `CAP_SYS_RESOURCE`, as in many VMs and containers, no
-///   sandbox would start otherwise.
-/// - `native` copies instead of stacking file systems: it works wherever the cache folder lies, and
-///   the images here are small.
+/// `restrict_oom_score_adj`: without `CAP_SYS_RESOURCE`, as in many VMs and containers, no
+/// sandbox would start otherwise.
 fn containerd(site: &Site, tools: &Tools) -> String {
     let folder = site.folder().display();
     let plugins = tools.cni.display();
@@ -58,7 +59,7 @@ bin_dirs = ["{plugins}"]
 conf_dir = "{folder}/cni"
 
 [plugins.'io.containerd.cri.v1.images']
-snapshotter = "native"
+snapshotter = "{SNAPSHOTTER}"
 
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
 sandbox = "{name}:{tag}"

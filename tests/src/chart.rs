@@ -1,0 +1,84 @@
+//! The operator, installed as a user installs it: the release images, and the chart by Helm.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::Cluster;
+
+/// Namespace of the operator.
+pub const NAMESPACE: &str = "pgsweep-system";
+/// Name of the release; the Deployment is `<release>-operator`.
+pub const RELEASE: &str = "pgsweep";
+
+/// Installs the chart on the tests' cluster, once for all tests; the images must be on its node,
+/// as `cargo xtask test` puts them there.
+pub async fn installed(cluster: &Cluster) -> Result<()> {
+    // One test at a time, over all test processes; the others find it done.
+    let path = cluster.state().join("chart-installed");
+    let lock = File::create(cluster.state().join("chart.lock")).context("failed to make a lock")?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await?;
+    let _lock = lock.context("failed to lock the installation of the chart")?;
+    if path.exists() {
+        return Ok(());
+    }
+    let namespace = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": NAMESPACE,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    });
+    cluster.kubectl_with_input(["apply", "--filename", "-"], &namespace.to_string()).await?;
+    let chart = folder().display().to_string();
+    let arguments = [
+        "upgrade",
+        "--install",
+        RELEASE,
+        &chart,
+        "--namespace",
+        NAMESPACE,
+        "--take-ownership",
+        "--wait",
+        "--timeout",
+        "2m",
+    ];
+    cluster.helm(arguments).await.context("failed to install the chart")?;
+    File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// The chart of this checkout.
+#[must_use]
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pgsweep")
+}
+
+/// The metrics of the operator, as Prometheus reads them, through the API server.
+pub async fn metrics(cluster: &Cluster) -> Result<String> {
+    let path =
+        format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-operator:http/proxy/metrics");
+    cluster.kubectl(["get", "--raw", &path]).await
+}
+
+/// The value of the one series of this name that has all these labels; 0 where there is none.
+#[must_use]
+pub fn metric(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted: Vec<_> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let line = metrics.lines().find(|line| {
+        let ours = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        ours && wanted.iter().all(|label| line.contains(label))
+    });
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+}
+
+/// The condition of this type, or null.
+#[must_use]
+pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}

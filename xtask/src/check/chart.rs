@@ -1,0 +1,127 @@
+//! Rules of the chart: no value that no template reads, no template that reads no value, and no
+//! variable that the operator does not know.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::workspace;
+
+const CHART: &str = "charts/pgsweep";
+const MOST_LINES: usize = 150;
+
+/// Every breach.
+pub fn findings() -> Result<Vec<String>> {
+    let values_text = workspace::read(format!("{CHART}/values.yaml"))?;
+    let values: Value = serde_saphyr::from_str(&values_text).context("cannot read values.yaml")?;
+    let templates = joined(&format!("{CHART}/templates"), &["yaml", "tpl", "txt"])?;
+    let mut findings = value_findings(&values, &values_path_set(&templates));
+    findings.extend(environment_findings(&templates)?);
+    findings.extend(version_findings()?);
+    let lines = values_text.lines().count();
+    if lines > MOST_LINES {
+        findings.push(format!("values.yaml has {lines} lines; {MOST_LINES} is the most"));
+    }
+    Ok(findings)
+}
+
+fn joined(folder: &str, extensions: &[&str]) -> Result<String> {
+    let wanted = |path: &std::path::Path| {
+        extensions.iter().any(|extension| workspace::has_extension(path, extension))
+    };
+    let paths = workspace::files(folder, wanted)?;
+    let texts: Result<Vec<_>> = paths.iter().map(workspace::read).collect();
+    Ok(texts?.join("\n"))
+}
+
+/// Every `.Values.a.b` that a template reads, as `a.b`.
+fn values_path_set(templates: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for (_, tail) in
+        templates.match_indices(".Values.").map(|(at, found)| templates.split_at(at + found.len()))
+    {
+        let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(tail.len());
+        paths.insert(tail[..end].trim_end_matches('.').to_owned());
+    }
+    paths
+}
+
+fn value_findings(values: &Value, read: &BTreeSet<String>) -> Vec<String> {
+    let mut leaves = Vec::new();
+    collect_leaves("", values, &mut leaves);
+    let is_read = |leaf: &str| read.iter().any(|path| leaf == path || is_inside(leaf, path));
+    let dead = leaves.iter().filter(|leaf| !is_read(leaf));
+    let dead = dead.map(|leaf| format!("no template reads the value {leaf}"));
+    let is_there = |path: &str| leaves.iter().any(|leaf| leaf == path || is_inside(leaf, path));
+    let unknown = read.iter().filter(|path| !is_there(path));
+    let unknown = unknown.map(|path| format!("a template reads {path}, which values.yaml lacks"));
+    dead.chain(unknown).collect()
+}
+
+fn is_inside(leaf: &str, path: &str) -> bool {
+    leaf.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn collect_leaves(path: &str, value: &Value, leaves: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                collect_leaves(&path, value, leaves);
+            }
+        }
+        _ => leaves.push(path.to_owned()),
+    }
+}
+
+/// Flags of the operator have variables named `PGSWEEP_<FLAG>`: the chart sets no other.
+fn environment_findings(templates: &str) -> Result<Vec<String>> {
+    let known = joined("operator/src", &["rs"])? + &joined("runtime/src", &["rs"])?;
+    let mut findings = Vec::new();
+    for (at, _) in templates.match_indices("PGSWEEP_") {
+        let tail = &templates[at..];
+        let end = tail.find(|c: char| !c.is_ascii_uppercase() && c != '_').unwrap_or(tail.len());
+        let name = &tail[..end];
+        if !known.contains(&format!("\"{name}\"")) {
+            findings.push(format!("the chart sets {name}, which the operator does not read"));
+        }
+    }
+    Ok(findings)
+}
+
+/// One version for crates, chart and image.
+fn version_findings() -> Result<Vec<String>> {
+    let version = env!("CARGO_PKG_VERSION");
+    let chart: Value = serde_saphyr::from_str(&workspace::read(format!("{CHART}/Chart.yaml"))?)
+        .context("cannot read Chart.yaml")?;
+    let wrong = ["version", "appVersion"]
+        .into_iter()
+        .filter(|field| chart.get(field).and_then(Value::as_str) != Some(version));
+    Ok(wrong
+        .map(|field| format!("{field} in Chart.yaml is not {version}, as the crates have it"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_no_template_reads_is_found_and_so_is_one_that_is_not_there() {
+        let values =
+            json!({"image": {"tag": "", "digest": ""}, "resources": {"limits": {"cpu": 1}}});
+        let read = values_path_set(
+            "{{ .Values.image.tag | quote }} {{- with .Values.resources }} {{ .Values.image.name }}",
+        );
+        assert_eq!(
+            value_findings(&values, &read),
+            [
+                "no template reads the value image.digest",
+                "a template reads image.name, which values.yaml lacks",
+            ]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! The sample database: Table-Talk's tables with a month of sessions.
+
+use anyhow::{Context as _, Result};
+use local_postgres::ServerUrl;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::show::line;
+
+const TABLES: &str = "examples/table-talk-sessions.sql";
+
+/// Counts by the demo's own SQL, beside what the policy says: never by a rule's.
+const OVERDUE: &str = "
+SELECT
+  (SELECT count(*) FROM table_talk.sessions),
+  (SELECT count(*) FROM table_talk.session_participants),
+  (SELECT count(*) FROM table_talk.sessions WHERE dual_status = 'waiting' AND pairing_expires_at < now()),
+  (SELECT count(*) FROM table_talk.sessions WHERE expires_at < now() - interval '1 hour')";
+
+/// A database of the demo's.
+pub struct SampleDatabase {
+    url: ServerUrl,
+}
+
+impl SampleDatabase {
+    /// Makes the tables and fills them, on the server of this superuser's URL.
+    pub async fn fill(server: &str) -> Result<Self> {
+        let server = ServerUrl::parse(server)?;
+        let mut admin = PgConnection::connect(&server.to_string())
+            .await
+            .context("cannot connect to the demo's Postgres")?;
+        for sql in
+            ["DROP DATABASE IF EXISTS pgsweep_demo WITH (FORCE)", "CREATE DATABASE pgsweep_demo"]
+        {
+            sqlx::raw_sql(sql)
+                .execute(&mut admin)
+                .await
+                .context("cannot make the demo's database")?;
+        }
+        let url = server.database("pgsweep_demo");
+        line("filling the tables of examples/table-talk-sessions.sql");
+        let mut connection = PgConnection::connect(&url.to_string()).await?;
+        let tables = super::read(TABLES)?;
+        sqlx::raw_sql(AssertSqlSafe(tables))
+            .execute(&mut connection)
+            .await
+            .context("cannot fill the demo's tables")?;
+        Ok(Self { url })
+    }
+
+    /// As this machine reaches it.
+    pub fn url(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// As another network reaches it.
+    pub fn url_at(&self, host: &str) -> String {
+        self.url.host(host).to_string()
+    }
+
+    /// Says what is in the tables.
+    pub async fn describe(&self) -> Result<()> {
+        let mut connection = PgConnection::connect(&self.url.to_string()).await?;
+        let (sessions, participants, waiting, expired): (i64, i64, i64, i64) =
+            sqlx::query_as(OVERDUE).fetch_one(&mut connection).await.context("cannot count")?;
+        line(&format!(
+            "{sessions} sessions with {participants} participants; {waiting} wait in vain, {expired} expired over an hour ago"
+        ));
+        Ok(())
+    }
+}

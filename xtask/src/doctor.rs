@@ -1,0 +1,72 @@
+//! `cargo xtask doctor`: what this machine has, what it lacks, and how to get it.
+
+use std::process::Command;
+
+use anyhow::Result;
+use tests::machine;
+use tests::settings::Settings;
+
+use crate::{deny, process};
+
+struct Need {
+    program: &'static str,
+    arguments: &'static [&'static str],
+    purpose: &'static str,
+    way: &'static str,
+}
+
+const NEEDS: [Need; 5] = [
+    Need {
+        program: "cargo",
+        arguments: &["--version"],
+        purpose: "everything",
+        way: "install Rust by rustup; rust-toolchain.toml names the version",
+    },
+    Need {
+        program: "postgres",
+        arguments: &["--version"],
+        purpose: "tests and demo (else one is fetched by Python)",
+        way: "nothing to do where Python is; else install Postgres 15 or newer",
+    },
+    Need {
+        program: "python3",
+        arguments: &["--version"],
+        purpose: "fetching a Postgres where none is installed",
+        way: "install Python 3, or a Postgres",
+    },
+    Need {
+        program: "go",
+        arguments: &["version"],
+        purpose: "building the test bed's Kubernetes, Helm and containerd",
+        way: "install Go 1.26 or newer",
+    },
+    Need {
+        program: "musl-gcc",
+        arguments: &["--version"],
+        purpose: "the release image",
+        way: "apt-get install musl-tools",
+    },
+];
+
+/// Prints one line for each thing.
+pub fn run() -> Result<()> {
+    for need in NEEDS {
+        let answer = process::ask(Command::new(need.program).args(need.arguments));
+        match answer.as_deref().and_then(|text| text.lines().next()) {
+            Some(version) => println!("ok      {:<10} {version}", need.program),
+            None => println!("absent  {:<10} for {}; {}", need.program, need.purpose, need.way),
+        }
+    }
+    let cache = &Settings::get()?.cache;
+    if deny::program(cache).exists() {
+        println!("ok      cargo-deny");
+    } else {
+        println!("later   cargo-deny is built by the first `cargo xtask ci`");
+    }
+    match machine::cluster_obstacle() {
+        None => println!("ok      this machine can run the test bed's Kubernetes"),
+        Some(obstacle) => println!("absent  Kubernetes: {obstacle}"),
+    }
+    println!("\nwhat is built or fetched once is kept in {}", cache.display());
+    Ok(())
+}

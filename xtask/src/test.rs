@@ -1,0 +1,154 @@
+//! `cargo xtask test`: every test that this machine can run, with everything that they need
+//! started before and gone afterwards.
+//!
+//! Cluster and Postgres are tied to this process: however it ends, they end.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use anyhow::{Context as _, Result, bail};
+use local_postgres::LocalPostgres;
+use tests::cluster::{Cluster, Options};
+use tests::settings::{self, Settings};
+use tests::{image, machine};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{process, workspace};
+
+/// What `cargo xtask test` takes.
+#[derive(clap::Args, Default)]
+pub struct Args {
+    /// Do not start Kubernetes: the tests that need it are skipped
+    #[arg(long)]
+    no_cluster: bool,
+    /// Handed to `cargo test`: names of tests, `--package …`, `-- --nocapture`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    cargo: Vec<String>,
+}
+
+/// What runs beside the tests.
+struct Bed {
+    cluster: Option<Cluster>,
+    postgres: LocalPostgres,
+}
+
+/// Runs the tests; an error when one failed, or was skipped where CI does not allow it.
+pub fn run(args: &Args) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let settings = Settings::get()?;
+        let bed = Bed::start(args, settings).await?;
+        let result = tests_on(&bed, args, settings).await;
+        bed.stop().await?;
+        result
+    })
+}
+
+impl Bed {
+    async fn start(args: &Args, settings: &Settings) -> Result<Self> {
+        let cluster = match (&settings.cluster, obstacle(args)) {
+            (Some(state), _) => Some(Cluster::attach(state)?),
+            (None, None) => {
+                build_images().await?;
+                Some(Cluster::start(Options::from_environment()?).await?)
+            }
+            (None, Some(obstacle)) => {
+                println!("tests on Kubernetes are skipped: {obstacle}");
+                None
+            }
+        };
+        let postgres = start_postgres(cluster.as_ref(), settings).await?;
+        let version = postgres.version().unwrap_or("a server of yours");
+        println!("Postgres: {version}, {}", postgres.source());
+        Ok(Self { cluster, postgres })
+    }
+
+    /// One that was there before stays.
+    async fn stop(self) -> Result<()> {
+        self.postgres.stop()?;
+        match self
+            .cluster
+            .filter(|_| Settings::get().is_ok_and(|settings| settings.cluster.is_none()))
+        {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn obstacle(args: &Args) -> Option<&'static str> {
+    if args.no_cluster { Some("--no-cluster") } else { machine::cluster_obstacle() }
+}
+
+/// Before the tests, where its progress is seen; a test that asks again finds them done.
+async fn build_images() -> Result<()> {
+    let target = workspace::target()?;
+    let build = move || image::build_release_images(workspace::root(), &target);
+    tokio::task::spawn_blocking(build).await??;
+    Ok(())
+}
+
+/// On loopback for the tests, and where the pods of the cluster reach it.
+async fn start_postgres(cluster: Option<&Cluster>, settings: &Settings) -> Result<LocalPostgres> {
+    let mut options = local_postgres::Options::new(&settings.cache);
+    options.server_url.clone_from(&settings.postgres);
+    if let Some(cluster) = cluster {
+        options.listen_addresses.push(IpAddr::V4(cluster.host_address()));
+    }
+    tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await?
+}
+
+async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
+    let skips = tempfile::NamedTempFile::new().context("cannot make a file for skipped tests")?;
+    let mut command = process::cargo(["test", "--locked"]);
+    let chosen =
+        args.cargo.iter().any(|word| word.starts_with("--package") || word.starts_with("-p"));
+    if !chosen {
+        command.arg("--workspace");
+    }
+    command.args(&args.cargo);
+    command.env(settings::POSTGRES, bed.postgres.url("postgres"));
+    command.env(settings::SKIPS, skips.path());
+    if let Some(cluster) = &bed.cluster {
+        command.env(settings::CLUSTER, cluster.state());
+    }
+    let shown = process::shown(&command);
+    let status = run_until_signal(command.into()).await?;
+    let skipped = count_skipped(skips.path())?;
+    println!("skipped tests: {skipped}");
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    if settings.ci && skipped > 0 {
+        bail!("with CI=true no test may be skipped");
+    }
+    Ok(())
+}
+
+fn count_skipped(skips: &Path) -> Result<usize> {
+    let text = fs::read_to_string(skips).context("cannot read which tests were skipped")?;
+    for line in text.lines() {
+        println!("{line}");
+    }
+    Ok(text.lines().count())
+}
+
+/// In a group of its own, so that a Ctrl-C reaches us first and we end all of it: cargo would
+/// leave the tests that it started.
+async fn run_until_signal(mut command: tokio::process::Command) -> Result<ExitStatus> {
+    let mut child = command.process_group(0).spawn().context("cannot start cargo")?;
+    let group = child.id().context("cargo has no process id")?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        status = child.wait() => return Ok(status?),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    println!("stopping …");
+    process::run(process::program("sh").args(["-c", "kill -TERM -- \"-$0\"", &group.to_string()]))?;
+    child.wait().await?;
+    bail!("the tests were interrupted");
+}
