@@ -94,6 +94,8 @@ async fn run_policy(
     let mut outcome = Outcome::new(policy, run_id);
     let exit = match steps(args, policy, cancelled, began, &mut outcome).await {
         Ok(()) => outcome.conclude(),
+        // The database that was not reached in time is not what ended this run.
+        Err(Ending::Failed(_)) if cancelled.is_cancelled() => outcome.end(Ending::Cancelled),
         Err(ending) => outcome.end(ending),
     };
     (outcome.into_report(began.elapsed()), exit)
@@ -109,7 +111,11 @@ async fn steps(
 ) -> Result<(), Ending> {
     let mut database =
         Database::connect(&args.database_url, args.connect_timeout, cancelled).await?;
-    let (now, plan, held) = measured(&mut database, policy, outcome).await?;
+    let (now, plan, held) = tokio::select! {
+        measured = measured(&mut database, policy, outcome) => measured?,
+        // A count can be long, and nothing has changed yet.
+        () = cancelled.cancelled() => return Err(Ending::Cancelled),
+    };
     if policy.mode() == Mode::Enforce {
         let progress = Progress::new(held.iter().map(|held| held.rows).sum());
         let mut context = Context {

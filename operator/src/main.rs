@@ -1,2 +1,68 @@
-//! placeholder
-fn main() {}
+//! `pgsweep-operator`: see [`args::Args`] for what it does, and
+//! [`controller`] for how.
+
+mod args;
+mod backoff;
+mod controller;
+mod metrics;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+use kube::{Client, Config};
+use runtime::admin::{Admin, Readiness};
+
+use args::Args;
+use controller::{Context, JobSettings, chain};
+use metrics::Metrics;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Longer than a watch lives (290 s), so that a quiet one is not taken for a dead one.
+const READ_TIMEOUT: Duration = Duration::from_mins(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = runtime::log::init(&args.log.log_level, args.log.log_format) {
+        Args::command().error(ErrorKind::ValueValidation, chain(&error)).exit();
+    }
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let Args { job_image, job_image_pull_policy, listen, concurrency, log: _ } = args;
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))?;
+    let shutdown = runtime::shutdown::token();
+
+    let mut config = Config::infer().await.context("failed to find the cluster")?;
+    // It tries up to 15 times, for minutes; the controller knows better when to try again.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    let client = Client::try_from(config).context("failed to set up the Kubernetes client")?;
+
+    let registry = runtime::metrics::registry().context("failed to set up the metrics")?;
+    let metrics = Metrics::new(registry.clone()).context("failed to register the metrics")?;
+    let readiness = Readiness::default();
+    let admin = Admin::bind(listen, registry, readiness.clone()).await?;
+    let settings = JobSettings { image: job_image, image_pull_policy: job_image_pull_policy };
+    let context = Context { client, settings, metrics, concurrency };
+    tokio::try_join!(
+        async { admin.serve(shutdown.clone()).await.map_err(anyhow::Error::from) },
+        async { Ok(controller::run(context, readiness, shutdown.clone()).await?) },
+    )?;
+    Ok(())
+}

@@ -60,6 +60,11 @@ impl Age {
         self.0
     }
 
+    /// Half of it, at least one millisecond.
+    pub(crate) fn half(self) -> Self {
+        Self((self.0 / 2).max(Duration::from_millis(1)))
+    }
+
     /// In whole milliseconds.
     #[must_use]
     pub fn as_millis(self) -> i64 {

@@ -204,20 +204,18 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
     let lock_timeout = positive("lockTimeout", &written.lock_timeout);
     let statement_timeout = positive("statementTimeout", &written.statement_timeout);
     let max_duration = positive("maxDuration", &written.max_duration);
+    let batch_timeout = batch_timeout?;
     let execution = Execution {
         batch_size: i64::from(written.batch_size),
-        target_batch_duration: target_batch_duration?,
-        batch_timeout: batch_timeout?,
+        // A batch that took as long as it may would often be cancelled: half of it is the aim then.
+        target_batch_duration: target_batch_duration?.min(batch_timeout.half()),
+        batch_timeout,
         lock_timeout: lock_timeout?,
         statement_timeout: statement_timeout?,
         max_rows_per_second: written.max_rows_per_second,
         max_duration: max_duration?,
         on_rule_error: written.on_rule_error,
     };
-    if execution.target_batch_duration > execution.batch_timeout {
-        let message = "must be at most execution.batchTimeout";
-        problems.push(Problem::new(path("targetBatchDuration"), message));
-    }
     let least = execution.max_duration.as_millis() + 60_000;
     if spec.active_deadline_seconds.saturating_mul(1000) <= least {
         let message =

@@ -11,8 +11,9 @@ use std::process::ExitStatus;
 use anyhow::{Context as _, Result, bail};
 use local_postgres::LocalPostgres;
 use tests::cluster::{Cluster, Options};
+use tests::image::{self, ReleaseImage};
+use tests::machine;
 use tests::settings::{self, Settings};
-use tests::{image, machine};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{process, workspace};
@@ -51,8 +52,12 @@ impl Bed {
         let cluster = match (&settings.cluster, obstacle(args)) {
             (Some(state), _) => Some(Cluster::attach(state)?),
             (None, None) => {
-                build_images().await?;
-                Some(Cluster::start(Options::from_environment()?).await?)
+                let images = build_images().await?;
+                let cluster = Cluster::start(Options::from_environment()?).await?;
+                for image in images {
+                    cluster.load_image(&image.tar).await?;
+                }
+                Some(cluster)
             }
             (None, Some(obstacle)) => {
                 println!("tests on Kubernetes are skipped: {obstacle}");
@@ -82,12 +87,11 @@ fn obstacle(args: &Args) -> Option<&'static str> {
     if args.no_cluster { Some("--no-cluster") } else { machine::cluster_obstacle() }
 }
 
-/// Before the tests, where its progress is seen; a test that asks again finds them done.
-async fn build_images() -> Result<()> {
+/// The very images of a release: the tests run what users get.
+async fn build_images() -> Result<Vec<ReleaseImage>> {
     let target = workspace::target()?;
     let build = move || image::build_release_images(workspace::root(), &target);
-    tokio::task::spawn_blocking(build).await??;
-    Ok(())
+    tokio::task::spawn_blocking(build).await?
 }
 
 /// On loopback for the tests, and where the pods of the cluster reach it.
@@ -101,6 +105,8 @@ async fn start_postgres(cluster: Option<&Cluster>, settings: &Settings) -> Resul
 }
 
 async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
+    // Tests run the binaries as people do; `cargo test` alone does not build them.
+    process::run(&mut process::cargo(["build", "--workspace", "--bins", "--locked"]))?;
     let skips = tempfile::NamedTempFile::new().context("cannot make a file for skipped tests")?;
     let mut command = process::cargo(["test", "--locked"]);
     let chosen =
@@ -109,6 +115,8 @@ async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
         command.arg("--workspace");
     }
     command.args(&args.cargo);
+    // Most of a test's time is waiting for a cluster or a database.
+    command.env("RUST_TEST_THREADS", "6");
     command.env(settings::POSTGRES, bed.postgres.url("postgres"));
     command.env(settings::SKIPS, skips.path());
     if let Some(cluster) = &bed.cluster {
@@ -138,7 +146,8 @@ fn count_skipped(skips: &Path) -> Result<usize> {
 /// In a group of its own, so that a Ctrl-C reaches us first and we end all of it: cargo would
 /// leave the tests that it started.
 async fn run_until_signal(mut command: tokio::process::Command) -> Result<ExitStatus> {
-    let mut child = command.process_group(0).spawn().context("cannot start cargo")?;
+    let mut child =
+        command.process_group(0).kill_on_drop(true).spawn().context("cannot start cargo")?;
     let group = child.id().context("cargo has no process id")?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -148,7 +157,8 @@ async fn run_until_signal(mut command: tokio::process::Command) -> Result<ExitSt
         _ = terminate.recv() => {}
     }
     println!("stopping …");
-    process::run(process::program("sh").args(["-c", "kill -TERM -- \"-$0\"", &group.to_string()]))?;
+    let mut kill = process::program("sh");
+    process::run(kill.args(["-c", "kill -TERM \"-$0\"", &group.to_string()]))?;
     child.wait().await?;
     bail!("the tests were interrupted");
 }

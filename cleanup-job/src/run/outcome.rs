@@ -16,6 +16,8 @@ pub enum Ending {
     Failed(Failure),
     /// The database's tables do not fit the policy.
     Schema(Vec<SchemaProblem>),
+    /// The process was asked to end.
+    Cancelled,
     /// A guard stopped it at this rule.
     Guarded {
         /// Index of the rule.
@@ -212,6 +214,15 @@ impl Outcome {
                     rule.stop_reason = Some(stop);
                 }
                 failure.exit()
+            }
+            Ending::Cancelled => {
+                self.report.result = RunResult::PartiallySucceeded;
+                self.report.stop_reason = StopReason::Cancelled;
+                "the run was asked to end before its first row".clone_into(&mut self.report.message);
+                for rule in &mut self.report.rules {
+                    rule.stop_reason = Some(StopReason::Cancelled);
+                }
+                Exit::Terminated
             }
             Ending::Schema(problems) => {
                 self.end_with_schema_problems(&problems);

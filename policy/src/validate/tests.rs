@@ -130,11 +130,6 @@ fn each_wrong_field_is_named_with_its_path() {
             "spec.execution.batchTimeout: must be numbers with units, such as 90s, 30m, 24h, 7d, 2w or 1h30m (units: w, d, h, m, s, ms)",
         ),
         (
-            "/spec/execution",
-            json!({"targetBatchDuration": "2s"}),
-            "spec.execution.targetBatchDuration: must be at most execution.batchTimeout",
-        ),
-        (
             "/spec/activeDeadlineSeconds",
             json!(1260),
             "spec.activeDeadlineSeconds: must be more than execution.maxDuration + 60 s, so that a run can end by itself",

@@ -30,6 +30,11 @@ impl fmt::Display for Case {
 }
 
 impl Case {
+    /// The name of the field, without the path to it.
+    pub fn field(&self) -> &str {
+        self.at.rsplit_once('.').map_or(self.at.as_str(), |(_, field)| field)
+    }
+
     /// `policy::validate` speaks of a field inside, or beside.
     pub fn problem(self, path: &str) -> Self {
         Self { problem_at: path.to_owned(), ..self }

@@ -1,0 +1,31 @@
+{{/* The name of every namespaced object. */}}
+{{- define "pgsweep.operator" -}}
+{{ printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") }}
+{{- end }}
+
+{{/* The name of every object of the cluster: one release name may be used in many namespaces. */}}
+{{- define "pgsweep.clusterWide" -}}
+{{ printf "pgsweep:%s:%s" .Release.Namespace .Release.Name }}
+{{- end }}
+
+{{- define "pgsweep.selectorLabels" -}}
+app.kubernetes.io/name: pgsweep
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "pgsweep.labels" -}}
+{{ include "pgsweep.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* An image by digest, else by tag, else by the version of the chart. Takes image and chart. */}}
+{{- define "pgsweep.image" -}}
+{{- if .image.digest -}}
+{{ printf "%s@%s" .image.repository .image.digest }}
+{{- else -}}
+{{ printf "%s:%s" .image.repository (.image.tag | default .chart.AppVersion) }}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,78 @@
+//! How long a policy that failed waits for its next try: longer each time, with
+//! jitter, up to a cap. Nothing is ever given up.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use policy::PolicyName;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_mins(2);
+
+/// A failure among those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// 1 for the first since a success.
+    pub in_a_row: u32,
+    /// How long the next try waits.
+    pub delay: Duration,
+}
+
+/// Failures in a row, for each policy that has any.
+#[derive(Debug, Default)]
+pub struct Backoff(Mutex<HashMap<PolicyName, u32>>);
+
+impl Backoff {
+    /// Counts one more failure and says how long to wait.
+    pub fn failed(&self, policy: &PolicyName) -> Failure {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(policy.clone()).or_default();
+        *count = count.saturating_add(1);
+        Failure { in_a_row: *count, delay: delay(*count, rand::random()) }
+    }
+
+    /// Forgets the failures of a policy: it succeeded, or is gone.
+    pub fn forget(&self, policy: &PolicyName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+    }
+}
+
+/// `jitter` is from 0 to 1 and takes up to half of the delay away, so that policies that failed
+/// together do not come back together.
+fn delay(failures: u32, jitter: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let full = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+    full.mul_f64(1.0 - jitter / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_doubles_up_to_a_cap() {
+        let seconds: Vec<_> =
+            [1, 2, 3, 7, 8, 1000, u32::MAX].map(|failures| delay(failures, 0.0).as_secs()).into();
+        assert_eq!(seconds, [1, 2, 4, 64, 120, 120, 120]);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half_away() {
+        assert_eq!(delay(3, 1.0), Duration::from_secs(2));
+        assert_eq!(delay(3, 0.5), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_success_begins_anew() {
+        let backoff = Backoff::default();
+        let name = PolicyName { namespace: "shop".into(), name: "codes".into() };
+        for _ in 0..5 {
+            backoff.failed(&name);
+        }
+        backoff.forget(&name);
+        let failure = backoff.failed(&name);
+        assert_eq!(failure.in_a_row, 1);
+        assert!(failure.delay <= FIRST);
+    }
+}

@@ -1,0 +1,287 @@
+//! The fourth step: the CronJob, then the Job of a `runNow` token. With
+//! `publish` the only writes.
+//!
+//! Never takes an object over that is not the policy's own, never touches a
+//! Job that exists, and writes nothing where nothing has changed.
+
+mod decision;
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use policy::{ANNOTATION_BUILD_HASH, CronJobRef, FIELD_MANAGER, reason};
+use serde_json::json;
+use thiserror::Error;
+
+use super::build::{Applied, Built, DesiredCronJob, Resources, WantedCronJob};
+use super::observe::{Observed, ObservedCronJob};
+use super::refusal::{is_conflict, is_transient, words};
+use crate::metrics::Metrics;
+use decision::{Decision, Suspension, decide, decide_suspension};
+
+/// In the place of a build hash: no build has it, so the next right policy is written.
+const SUSPENDED_HASH: &str = "suspended";
+
+/// Why the objects of a policy could not be applied now.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The CronJob could not be written.
+    #[error("failed to write the CronJob")]
+    WriteCronJob(#[source] Box<kube::Error>),
+    /// The Job of a `runNow` token could not be made.
+    #[error("failed to create the Job of the runNow token")]
+    CreateRun(#[source] Box<kube::Error>),
+    /// What the watch says is older than what we wrote, or the CronJob of a deleted policy of the
+    /// same name is not gone yet.
+    #[error("waiting for the CronJob to be up to date")]
+    AwaitCronJob,
+}
+
+impl ApplyError {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ApplyError::WriteCronJob(_) => "WriteCronJob",
+            ApplyError::CreateRun(_) => "CreateRun",
+            ApplyError::AwaitCronJob => "AwaitCronJob",
+        }
+    }
+
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            ApplyError::WriteCronJob(source) | ApplyError::CreateRun(source) => {
+                is_transient(source)
+            }
+            ApplyError::AwaitCronJob => true,
+        }
+    }
+}
+
+/// The CronJob as the API server has it now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppliedCronJob {
+    /// It matches the policy.
+    Current { reference: CronJobRef, change: Option<Change> },
+    /// The policy is wrong; if there is a CronJob, it does not run.
+    Suspended(Option<CronJobRef>),
+    /// It cannot be as it should, and only somebody else can change that.
+    Refused(Refusal),
+}
+
+/// What we did to the CronJob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Created,
+    Updated,
+    /// Somebody else had edited it.
+    Corrected,
+}
+
+impl Change {
+    /// The word of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::Created => "created",
+            Change::Updated => "updated",
+            Change::Corrected => "corrected",
+        }
+    }
+}
+
+/// Why the objects cannot be as they should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `NameConflict` or `ApplyFailed`.
+    pub reason: &'static str,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// Brings the cluster to what was built.
+pub async fn apply(
+    built: Resources<Built>,
+    observed: &Observed,
+    metrics: &Metrics,
+    client: &Client,
+) -> Result<Resources<Applied>, ApplyError> {
+    let cron_job = match built.cron_job {
+        WantedCronJob::Exactly(desired) => apply_cron_job(&desired, observed, client).await?,
+        WantedCronJob::Suspended => suspend_cron_job(observed, client).await?,
+    };
+    if let AppliedCronJob::Current { change: Some(change), .. } = &cron_job {
+        metrics.count_apply(change.as_str());
+        let name = &observed.policy.name;
+        let (namespace, name) = (&name.namespace, &name.name);
+        tracing::info!(policy.namespace = namespace, policy.name = name, "{} the CronJob", change.as_str());
+    }
+    match (&cron_job, built.run) {
+        (AppliedCronJob::Current { reference, .. }, Some(job)) => {
+            match create_run(job, reference, observed, client).await? {
+                Ok(token) => Ok(Resources { cron_job, run: Some(token) }),
+                Err(refusal) => {
+                    Ok(Resources { cron_job: AppliedCronJob::Refused(refusal), run: None })
+                }
+            }
+        }
+        _ => Ok(Resources { cron_job, run: None }),
+    }
+}
+
+async fn apply_cron_job(
+    desired: &DesiredCronJob,
+    observed: &Observed,
+    client: &Client,
+) -> Result<AppliedCronJob, ApplyError> {
+    let name = &observed.policy.name;
+    let api = Api::<CronJob>::namespaced(client.clone(), &name.namespace);
+    let existing = observed.cron_job.as_deref();
+    let decision = decide(&observed.policy, desired, existing);
+    let written = match (decision, existing) {
+        (Decision::Keep, Some(existing)) => {
+            return Ok(AppliedCronJob::Current { reference: reference(existing), change: None });
+        }
+        (Decision::Wait, _) => return Err(ApplyError::AwaitCronJob),
+        (Decision::Refuse, _) => return Ok(AppliedCronJob::Refused(name_conflict(observed))),
+        (Decision::Replace | Decision::Correct, Some(existing)) => {
+            let body = replacement(desired, existing);
+            let parameters =
+                PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+            api.replace(&name.name, &parameters, &body).await
+        }
+        (Decision::Apply, Some(existing)) => {
+            let mut body = desired.object.clone();
+            // So that one that was deleted meanwhile is not made anew, and one that came in its
+            // place is not taken over.
+            body.metadata.uid.clone_from(&existing.metadata.uid);
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&name.name, &parameters, &Patch::Apply(&body)).await
+        }
+        // Not forced: whoever was faster with this name keeps it.
+        (_, _) => {
+            let parameters = PatchParams::apply(FIELD_MANAGER);
+            api.patch(&name.name, &parameters, &Patch::Apply(&desired.object)).await
+        }
+    };
+    match written {
+        Ok(written) => Ok(outcome(decision, existing, &ObservedCronJob::from(&written))),
+        Err(error) if is_transient(&error) => Err(ApplyError::WriteCronJob(Box::new(error))),
+        Err(error) => Ok(AppliedCronJob::Refused(refused("the CronJob", &error))),
+    }
+}
+
+fn outcome(
+    decision: Decision,
+    before: Option<&ObservedCronJob>,
+    written: &ObservedCronJob,
+) -> AppliedCronJob {
+    let version = |cron_job: &ObservedCronJob| cron_job.metadata.resource_version.clone();
+    let change = match before {
+        None => Some(Change::Created),
+        Some(before) if version(before) == version(written) => None,
+        Some(_) if decision == Decision::Correct => Some(Change::Corrected),
+        Some(_) => Some(Change::Updated),
+    };
+    AppliedCronJob::Current { reference: reference(written), change }
+}
+
+/// Our whole `spec`, under the metadata that others may have added to.
+fn replacement(desired: &DesiredCronJob, existing: &ObservedCronJob) -> CronJob {
+    let mut metadata = existing.metadata.clone();
+    let ours = &desired.object.metadata;
+    metadata.labels.get_or_insert_default().extend(ours.labels.clone().unwrap_or_default());
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .extend(ours.annotations.clone().unwrap_or_default());
+    CronJob { metadata, spec: desired.object.spec.clone(), status: None }
+}
+
+async fn suspend_cron_job(
+    observed: &Observed,
+    client: &Client,
+) -> Result<AppliedCronJob, ApplyError> {
+    let name = &observed.policy.name;
+    let existing = observed.cron_job.as_deref();
+    let known = || observed.policy.status.cron_job_ref.clone();
+    let existing = match (decide_suspension(&observed.policy, existing), existing) {
+        (Suspension::Wait, _) => return Err(ApplyError::AwaitCronJob),
+        (Suspension::Suspend, Some(existing)) => existing,
+        (Suspension::Keep | Suspension::Suspend, _) => {
+            return Ok(AppliedCronJob::Suspended(existing.and(known())));
+        }
+    };
+    let patch = json!({
+        "metadata": {
+            "uid": existing.metadata.uid,
+            "resourceVersion": existing.metadata.resource_version,
+            "annotations": {ANNOTATION_BUILD_HASH: SUSPENDED_HASH},
+        },
+        "spec": {"suspend": true},
+    });
+    let parameters =
+        PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    let api = Api::<CronJob>::namespaced(client.clone(), &name.namespace);
+    match api.patch(&name.name, &parameters, &Patch::Merge(&patch)).await {
+        Ok(written) => {
+            let written = ObservedCronJob::from(&written);
+            Ok(AppliedCronJob::Suspended(Some(reference(&written))))
+        }
+        Err(error) => Err(ApplyError::WriteCronJob(Box::new(error))),
+    }
+}
+
+/// Makes the Job of a `runNow` token; one that is there already is the same one, by its name.
+async fn create_run(
+    mut job: Job,
+    cron_job: &CronJobRef,
+    observed: &Observed,
+    client: &Client,
+) -> Result<Result<String, Refusal>, ApplyError> {
+    let token = job.metadata.annotations.as_ref();
+    let token = token.and_then(|all| all.get(policy::ANNOTATION_RUN_NOW)).cloned();
+    // As `kubectl create job --from=cronjob/…` has it, so that the CronJob's history limits count
+    // it in; blockOwnerDeletion would need a permission on `cronjobs/finalizers`.
+    job.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "batch/v1".into(),
+        kind: "CronJob".into(),
+        name: cron_job.name.clone(),
+        uid: cron_job.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }]);
+    let api = Api::<Job>::namespaced(client.clone(), &observed.policy.name.namespace);
+    let parameters =
+        PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+    match api.create(&parameters, &job).await {
+        Ok(_) => Ok(Ok(token.unwrap_or_default())),
+        Err(error) if is_conflict(&error) => Ok(Ok(token.unwrap_or_default())),
+        Err(error) if is_transient(&error) => Err(ApplyError::CreateRun(Box::new(error))),
+        Err(error) => Ok(Err(refused("the Job of the runNow token", &error))),
+    }
+}
+
+fn reference(cron_job: &ObservedCronJob) -> CronJobRef {
+    CronJobRef {
+        name: cron_job.metadata.name.clone().unwrap_or_default(),
+        uid: cron_job.uid().to_owned(),
+        generation: cron_job.generation(),
+    }
+}
+
+fn name_conflict(observed: &Observed) -> Refusal {
+    let name = &observed.policy.name.name;
+    Refusal {
+        reason: reason::NAME_CONFLICT,
+        message: format!(
+            "there is a CronJob {name:?} in this namespace that does not belong to this policy; \
+             delete or rename it, or give the policy another name"
+        ),
+    }
+}
+
+fn refused(what: &str, error: &kube::Error) -> Refusal {
+    Refusal {
+        reason: reason::APPLY_FAILED,
+        message: format!("the API server refused {what}: {}", words(error)),
+    }
+}

@@ -1,0 +1,187 @@
+//! What is known of a Job of a policy.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use policy::{ANNOTATION_RUN_NOW, LABEL_MODE, LABEL_POLICY, Mode, PolicyName, Trigger};
+
+use crate::controller::index::{Digest, Entry};
+
+/// What `kubectl create job --from=cronjob/…` leaves on the Job that it makes.
+const ANNOTATION_INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
+
+/// The part of a Job that a reconcile looks at: not its template, which can hold 96 KiB.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedJob {
+    pub name: String,
+    pub uid: String,
+    /// UID of the CronJob that owns it.
+    pub cron_job_uid: String,
+    pub trigger: Trigger,
+    pub mode: Mode,
+    pub start_time: Option<Timestamp>,
+    /// Pods that ended, whichever way.
+    pub attempts: i32,
+    /// How it ended, if it did.
+    pub ending: Option<Ending>,
+}
+
+/// How a Job ended, by its own word.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    pub time: Timestamp,
+    pub verdict: Verdict,
+}
+
+/// The condition that ended a Job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Complete,
+    Failed {
+        /// `DeadlineExceeded`, `BackoffLimitExceeded`, `PodFailurePolicy`, …
+        reason: String,
+    },
+}
+
+impl Digest for ObservedJob {
+    type Object = Job;
+
+    fn digest(job: &Job) -> Option<Entry<Self>> {
+        let metadata = &job.metadata;
+        let labels = metadata.labels.as_ref()?;
+        let status = job.status.clone().unwrap_or_default();
+        let uid = metadata.uid.clone()?;
+        let value = Self {
+            name: metadata.name.clone()?,
+            uid: uid.clone(),
+            cron_job_uid: owning_cron_job(metadata)?,
+            trigger: trigger(metadata),
+            mode: mode(labels.get(LABEL_MODE).map(String::as_str)),
+            start_time: status.start_time.as_ref().map(|time| time.0),
+            attempts: status.succeeded.unwrap_or(0).saturating_add(status.failed.unwrap_or(0)),
+            ending: ending(job),
+        };
+        let policy = PolicyName {
+            namespace: metadata.namespace.clone()?,
+            name: labels.get(LABEL_POLICY)?.clone(),
+        };
+        Some(Entry { policy, uid, value })
+    }
+}
+
+fn owning_cron_job(metadata: &ObjectMeta) -> Option<String> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.kind == "CronJob").map(|owner| owner.uid.clone())
+}
+
+/// Labels do not count: a Job that a person made has copied them all.
+fn trigger(metadata: &ObjectMeta) -> Trigger {
+    let annotation = |name| metadata.annotations.as_ref().and_then(|all| all.get(name));
+    if annotation(ANNOTATION_INSTANTIATE).is_some_and(|value| value == "manual") {
+        Trigger::Manual
+    } else if annotation(ANNOTATION_RUN_NOW).is_some() {
+        Trigger::RunNow
+    } else {
+        Trigger::Schedule
+    }
+}
+
+fn mode(label: Option<&str>) -> Mode {
+    if label == Some(Mode::DryRun.as_str()) { Mode::DryRun } else { Mode::Enforce }
+}
+
+fn ending(job: &Job) -> Option<Ending> {
+    let status = job.status.as_ref()?;
+    let ended = |kind: &str| {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions.find(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    let (condition, verdict) = match (ended("Failed"), ended("Complete")) {
+        (Some(failed), _) => {
+            let reason = failed.reason.clone().unwrap_or_default();
+            (failed, Verdict::Failed { reason })
+        }
+        (None, Some(complete)) => (complete, Verdict::Complete),
+        (None, None) => return None,
+    };
+    let time = status.completion_time.as_ref().or(condition.last_transition_time.as_ref());
+    Some(Ending { time: time.map(|time| time.0).unwrap_or_default(), verdict })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_trigger_is_told_by_annotations_and_a_person_wins() {
+        let manual = ("cronjob.kubernetes.io/instantiate", "manual");
+        let run_now = ("pgsweep.dev/run-now", "initial");
+        let scheduled = ("batch.kubernetes.io/cronjob-scheduled-timestamp", "2026-11-21T03:00:00Z");
+        let cases: [(&[(&str, &str)], Trigger); 5] = [
+            (&[], Trigger::Schedule),
+            (&[scheduled], Trigger::Schedule),
+            (&[run_now], Trigger::RunNow),
+            (&[manual], Trigger::Manual),
+            (&[run_now, manual], Trigger::Manual),
+        ];
+        for (annotations, expected) in cases {
+            let annotations =
+                annotations.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let metadata = ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() };
+            assert_eq!(trigger(&metadata), expected, "{metadata:?}");
+        }
+    }
+
+    fn job(status: serde_json::Value) -> Option<Entry<ObservedJob>> {
+        let mut job: Job = serde_json::from_value(json!({
+            "metadata": {
+                "name": "codes-1", "namespace": "shop", "uid": "j1",
+                "labels": {"pgsweep.dev/policy": "codes", "pgsweep.dev/mode": "DryRun"},
+                "ownerReferences": [
+                    {"apiVersion": "batch/v1", "kind": "CronJob", "name": "codes", "uid": "c1", "controller": true},
+                ],
+            },
+        }))
+        .expect("a Job");
+        job.status = serde_json::from_value(status).expect("a status");
+        ObservedJob::digest(&job)
+    }
+
+    #[test]
+    fn a_job_ends_by_a_condition_that_is_true_and_not_before() {
+        let at = "2026-11-21T03:00:07Z";
+        let condition = |kind: &str, status: &str, reason: &str| {
+            json!({"conditions": [
+                {"type": kind, "status": status, "reason": reason, "lastTransitionTime": at},
+            ]})
+        };
+        let failed = |reason: &str| Some(Verdict::Failed { reason: reason.into() });
+        let cases = [
+            (json!({"active": 1}), None),
+            (condition("FailureTarget", "True", "PodFailurePolicy"), None),
+            (condition("SuccessCriteriaMet", "True", ""), None),
+            (condition("Complete", "False", ""), None),
+            (condition("Complete", "True", "CompletionsReached"), Some(Verdict::Complete)),
+            (condition("Failed", "True", "DeadlineExceeded"), failed("DeadlineExceeded")),
+        ];
+        for (status, expected) in cases {
+            let job = job(status.clone()).expect("a Job of ours").value;
+            assert_eq!(
+                job.ending.as_ref().map(|ending| &ending.verdict),
+                expected.as_ref(),
+                "{status}"
+            );
+            if let Some(ending) = job.ending {
+                assert_eq!(ending.time.to_string(), at);
+            }
+        }
+    }
+
+    #[test]
+    fn attempts_are_the_pods_that_ended() {
+        let job = job(json!({"succeeded": 1, "failed": 2})).expect("a Job of ours").value;
+        assert_eq!((job.attempts, job.mode), (3, Mode::DryRun));
+    }
+}

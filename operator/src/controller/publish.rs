@@ -1,0 +1,150 @@
+//! The last step: what there is to tell, worked out purely, then told: events
+//! first, then at most one write of the status, and none when it is the same.
+//!
+//! In this order, so that a run which the status has counted has its event.
+
+mod conditions;
+mod events;
+pub mod run;
+mod status;
+mod words;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::ApiResource;
+use kube::{Api, Client};
+use policy::{CleanupPolicy, CleanupPolicyStatus, FIELD_MANAGER};
+use serde_json::json;
+use thiserror::Error;
+
+use super::observe::{Observed, ObservedPolicy};
+use super::refusal::{is_conflict, is_transient, words as answer};
+use crate::metrics::Metrics;
+
+pub use run::FinishedRun;
+pub use status::{Publication, publication};
+
+/// Why what there is to tell could not be told.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// An event could not be created.
+    #[error("failed to create the event {reason}")]
+    CreateEvent { reason: &'static str, source: Box<kube::Error> },
+    /// The policy has changed since it was read: this status may be wrong.
+    #[error("the policy has changed since it was read")]
+    StatusConflict,
+    /// The status could not be written.
+    #[error("failed to write the status")]
+    WriteStatus(#[source] Box<kube::Error>),
+}
+
+impl PublishError {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PublishError::CreateEvent { .. } => "CreateEvent",
+            PublishError::StatusConflict => "StatusConflict",
+            PublishError::WriteStatus(_) => "WriteStatus",
+        }
+    }
+
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            PublishError::CreateEvent { source, .. } | PublishError::WriteStatus(source) => {
+                is_transient(source)
+            }
+            PublishError::StatusConflict => true,
+        }
+    }
+}
+
+/// Tells it.
+pub async fn publish(
+    observed: &Observed,
+    publication: &Publication,
+    metrics: &Metrics,
+    client: &Client,
+) -> Result<(), PublishError> {
+    for draft in &publication.events {
+        let event = draft.event(&observed.policy, observed.now);
+        create_event(draft.reason, &event, &observed.policy, client).await?;
+    }
+    metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
+    if publication.status == observed.policy.status {
+        return Ok(());
+    }
+    write_status(&observed.policy, &publication.status, client).await?;
+    for run in &publication.runs {
+        log_run(&observed.policy, run);
+    }
+    Ok(())
+}
+
+fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
+    let status = &run.status;
+    tracing::info!(
+        policy.namespace = policy.name.namespace,
+        policy.name = policy.name.name,
+        run_id = status.uid,
+        trigger = status.trigger.as_str(),
+        mode = status.mode.as_str(),
+        result = status.result.as_str(),
+        stop_reason = status.stop_reason.as_str(),
+        rows.matched = status.rows_matched,
+        rows.affected = status.rows_affected,
+        rows.remaining = status.rows_remaining,
+        duration_seconds = status.duration_seconds,
+        "counted a run: {}",
+        status.message
+    );
+}
+
+async fn create_event(
+    reason: &'static str,
+    event: &Event,
+    policy: &ObservedPolicy,
+    client: &Client,
+) -> Result<(), PublishError> {
+    let api = Api::<Event>::namespaced(client.clone(), &policy.name.namespace);
+    match api.create(&PostParams::default(), event).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_conflict(&error) => Ok(()),
+        Err(error) if is_transient(&error) => {
+            Err(PublishError::CreateEvent { reason, source: Box::new(error) })
+        }
+        // The status is worth more than its event: a missing permission must not hide it.
+        Err(error) => {
+            tracing::warn!(
+                policy.namespace = policy.name.namespace,
+                policy.name = policy.name.name,
+                reason,
+                error = answer(&error),
+                "the API server refused an event"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Server-side apply, so that what is no longer said goes; of the very version that was read, so
+/// that no run is counted on the ground of an old status.
+async fn write_status(
+    policy: &ObservedPolicy,
+    status: &CleanupPolicyStatus,
+    client: &Client,
+) -> Result<(), PublishError> {
+    let resource = ApiResource::erase::<CleanupPolicy>(&());
+    let body = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": policy.name.name, "resourceVersion": policy.resource_version},
+        "status": status,
+    });
+    let api =
+        Api::<DynamicObject>::namespaced_with(client.clone(), &policy.name.namespace, &resource);
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch_status(&policy.name.name, &parameters, &Patch::Apply(&body)).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_conflict(&error) => Err(PublishError::StatusConflict),
+        Err(error) => Err(PublishError::WriteStatus(Box::new(error))),
+    }
+}

@@ -1,0 +1,125 @@
+use policy::{ActionKind, CronJobRef, StopReason};
+use serde_json::json;
+
+use super::*;
+use crate::controller::examples::{self, applied, now};
+use crate::controller::publish::status::publication;
+use crate::controller::validate::validate;
+
+fn changed(change: Option<Change>) -> Resources<Applied> {
+    let reference = CronJobRef { name: "codes".into(), uid: "cron-uid".into(), generation: 5 };
+    Resources { cron_job: AppliedCronJob::Current { reference, change }, run: None }
+}
+
+fn told(observed: &Observed, applied: &Resources<Applied>) -> Vec<EventDraft> {
+    publication(observed, &validate(&observed.policy), applied).events
+}
+
+/// A policy that has been told of before.
+fn known() -> Observed {
+    let mut observed = examples::observed();
+    observed.policy.status = publication(&observed, &validate(&observed.policy), &applied()).status;
+    observed
+}
+
+#[test]
+fn each_change_of_the_cron_job_is_one_event() {
+    let reasons = |observed: &Observed, change| -> Vec<_> {
+        told(observed, &changed(change)).iter().map(|draft| draft.reason).collect()
+    };
+    let new = examples::observed();
+    assert_eq!(reasons(&new, Some(Change::Created)), ["CronJobCreated"]);
+    // The status that should have told of it was never written.
+    assert_eq!(reasons(&new, None), ["CronJobCreated"]);
+    assert_eq!(reasons(&known(), None), [""; 0]);
+    assert_eq!(reasons(&known(), Some(Change::Updated)), ["CronJobUpdated"]);
+    assert_eq!(reasons(&known(), Some(Change::Corrected)), ["DriftCorrected"]);
+}
+
+#[test]
+fn what_is_wrong_is_told_when_it_begins_and_when_it_changes() {
+    let mut observed = known();
+    let reasons = |observed: &Observed| -> Vec<_> {
+        let told = told(observed, &applied());
+        told.iter().map(|draft| (draft.reason, draft.is_warning)).collect()
+    };
+    observed.policy.document["spec"]["rules"] = json!([]);
+    assert_eq!(reasons(&observed), [("InvalidSpec", true)]);
+    observed.policy.status = publication(&observed, &validate(&observed.policy), &applied()).status;
+    assert_eq!(reasons(&observed), []);
+    observed.policy.document["spec"]["schedule"] = json!("never");
+    assert_eq!(reasons(&observed), [("InvalidSpec", true)]);
+}
+
+#[test]
+fn a_run_is_told_by_its_result() {
+    use Mode::{DryRun, Enforce};
+    let event = |result, mode, reason, message: &str| {
+        let mut run = examples::finished("j1");
+        run.status.result = result;
+        run.status.mode = mode;
+        run.status.stop_reason = StopReason::Error;
+        run.status.message = message.into();
+        run.reason = reason;
+        let draft = run_draft(&run);
+        format!(
+            "{} {}: {}",
+            if draft.is_warning { "Warning" } else { "Normal" },
+            draft.reason,
+            draft.note
+        )
+    };
+    let events = [
+        event(RunResult::Succeeded, Enforce, reason::SUCCEEDED, ""),
+        event(RunResult::Succeeded, DryRun, reason::SUCCEEDED, "a dry run"),
+        event(
+            RunResult::PartiallySucceeded,
+            Enforce,
+            reason::SUCCEEDED,
+            "a cap on rows was reached",
+        ),
+        event(RunResult::PartiallySucceeded, Enforce, reason::RULES_FAILED, "rule a: why"),
+        event(RunResult::Skipped, Enforce, reason::NOTHING_TO_DO, "another run is under way"),
+        event(
+            RunResult::Aborted,
+            Enforce,
+            reason::SAFETY_ABORT,
+            "rule a matches 80 % of its table",
+        ),
+        event(RunResult::Failed, Enforce, reason::PERMISSION_DENIED, "the password is wrong"),
+        event(RunResult::Failed, Enforce, reason::DEADLINE_EXCEEDED, "Kubernetes ended the Job"),
+    ];
+    insta::assert_yaml_snapshot!(events);
+}
+
+#[test]
+fn a_run_without_rules_to_sum_up_is_told_by_its_message() {
+    let mut run = examples::finished("j1");
+    run.status.rules.clear();
+    run.status.message = "its report could not be read".into();
+    assert_eq!(run_draft(&run).note, "Job codes-j1: its report could not be read");
+}
+
+#[test]
+fn the_event_of_a_run() {
+    let mut run = examples::finished("j1");
+    run.status.rules.push(examples::rule("b", Some(ActionKind::Update), 300, 300));
+    let event = run_draft(&run).event(&examples::policy(), now());
+    insta::assert_yaml_snapshot!(event);
+}
+
+#[test]
+fn the_same_thing_has_the_same_name_and_another_thing_another() {
+    let policy = examples::policy();
+    let name = |uid: &str| {
+        let event = run_draft(&examples::finished(uid)).event(&policy, now());
+        event.metadata.name.expect("a name")
+    };
+    assert_eq!(name("j1"), name("j1"));
+    assert_ne!(name("j1"), name("j2"));
+    let mut run = examples::finished("j1");
+    run.status.message = "x".repeat(3000);
+    run.status.result = RunResult::Failed;
+    let note = run_draft(&run).event(&policy, now()).note.expect("a note");
+    assert!(note.len() <= 1024);
+}

@@ -1,0 +1,211 @@
+use policy::ActionKind;
+
+use super::*;
+use crate::controller::examples::{self, ended, ended_pod, job, now, pod};
+
+fn judged(job: &ObservedJob, pods: &[Arc<ObservedPod>]) -> FinishedRun {
+    match judge(job, pods, now()) {
+        Some(Judged::Finished(run)) => *run,
+        other => panic!("not finished: {other:?}"),
+    }
+}
+
+fn said(change: impl FnOnce(&mut RunReport)) -> String {
+    let mut report = examples::report();
+    change(&mut report);
+    serde_json::to_string(&report).expect("JSON")
+}
+
+/// Result, reason of `LastRunSucceeded` and message of a run.
+fn check(failed: &str, exit_code: i32, message: &str) -> (RunResult, &'static str, String) {
+    let run = judged(&ended("j1", 60, failed), &[ended_pod("j1", exit_code, message)]);
+    (run.status.result, run.reason, run.status.message)
+}
+
+#[test]
+fn a_report_becomes_the_run_as_it_says() {
+    let run = judged(&ended("j1", 60, ""), &[ended_pod("j1", 0, &said(|_| {}))]);
+    insta::assert_yaml_snapshot!(run.status);
+    assert_eq!((run.reason, run.succeeded()), (reason::SUCCEEDED, Some(true)));
+}
+
+#[test]
+fn the_reason_follows_from_report_and_condition() {
+    use RunResult::{Aborted, Failed, PartiallySucceeded, Succeeded};
+    let with = |result, stop_reason| {
+        said(move |report| {
+            report.result = result;
+            report.stop_reason = stop_reason;
+        })
+    };
+    let idle = said(|report| report.rules[0] = examples::rule("r", None, 0, 0));
+    let rule_failed = said(|report| {
+        report.result = PartiallySucceeded;
+        report.rules[0].failed = 3;
+    });
+    let policy = "PodFailurePolicy";
+    let cases = [
+        ("", 0, said(|_| {}), Succeeded, reason::SUCCEEDED),
+        ("", 0, idle, Succeeded, reason::NOTHING_TO_DO),
+        (
+            "",
+            0,
+            with(PartiallySucceeded, StopReason::RowLimit),
+            PartiallySucceeded,
+            reason::SUCCEEDED,
+        ),
+        (
+            policy,
+            11,
+            with(PartiallySucceeded, StopReason::Error),
+            PartiallySucceeded,
+            reason::RULES_FAILED,
+        ),
+        ("", 0, rule_failed, PartiallySucceeded, reason::RULES_FAILED),
+        (policy, 3, with(Aborted, StopReason::BlastRadius), Aborted, reason::SAFETY_ABORT),
+        (
+            "BackoffLimitExceeded",
+            10,
+            with(Failed, StopReason::Error),
+            Failed,
+            reason::BACKOFF_LIMIT_EXCEEDED,
+        ),
+        (
+            "DeadlineExceeded",
+            143,
+            with(PartiallySucceeded, StopReason::Cancelled),
+            Failed,
+            reason::DEADLINE_EXCEEDED,
+        ),
+        // A later attempt left no report.
+        (policy, 0, said(|_| {}), Failed, reason::FAILED),
+    ];
+    for (failed, exit_code, message, result, reason) in cases {
+        let found = check(failed, exit_code, &message);
+        assert_eq!((found.0, found.1), (result, reason), "{failed} {exit_code} {message}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_apart_by_its_sqlstate() {
+    let states = [
+        ("28P01", reason::PERMISSION_DENIED),
+        ("28000", reason::PERMISSION_DENIED),
+        ("42501", reason::PERMISSION_DENIED),
+        ("42P01", reason::SCHEMA_MISMATCH),
+        ("42703", reason::SCHEMA_MISMATCH),
+        ("42804", reason::SCHEMA_MISMATCH),
+        ("3F000", reason::SCHEMA_MISMATCH),
+        ("55000", reason::SCHEMA_MISMATCH),
+        ("3D000", reason::FAILED),
+        ("", reason::FAILED),
+    ];
+    for (state, expected) in states {
+        let message = said(|report| {
+            report.result = RunResult::Failed;
+            report.rules[0].sql_state = state.into();
+        });
+        assert_eq!(check("PodFailurePolicy", 2, &message).1, expected, "{state:?}");
+    }
+}
+
+#[test]
+fn a_shortened_report_still_tells_its_sqlstate_by_its_message() {
+    let message = said(|report| {
+        report.result = RunResult::Failed;
+        report.message = "the password of the database role is wrong (SQLSTATE 28P01)".into();
+    });
+    assert_eq!(check("PodFailurePolicy", 2, &message).1, reason::PERMISSION_DENIED);
+}
+
+#[test]
+fn without_a_report_condition_and_exit_code_speak() {
+    let whole = said(|_| {});
+    let garbled = &whole[whole.len() / 2..];
+    let cases = [
+        ("", 0, ""),
+        ("", 0, garbled),
+        ("DeadlineExceeded", 143, ""),
+        ("BackoffLimitExceeded", 10, ""),
+        ("BackoffLimitExceeded", 1, "panicked"),
+        ("PodFailurePolicy", 2, ""),
+        ("PodFailurePolicy", 3, ""),
+        ("PodFailurePolicy", 11, ""),
+        ("SomethingNew", 1, ""),
+    ];
+    let found: Vec<_> = cases
+        .map(|(failed, exit_code, message)| {
+            let (result, reason, sentence) = check(failed, exit_code, message);
+            format!("{failed}/{exit_code}: {} {reason}: {sentence}", result.as_str())
+        })
+        .into();
+    insta::assert_yaml_snapshot!(found);
+}
+
+#[test]
+fn the_newest_attempt_speaks_and_pods_of_others_do_not() {
+    let attempt = |job_uid: &str, seconds: i64, result| {
+        let message = said(|report| report.result = result);
+        let termination = Termination {
+            exit_code: 0,
+            reason: String::new(),
+            message,
+            finished_at: Some(now() - SignedDuration::from_secs(seconds)),
+        };
+        pod(job_uid, Container::Terminated(termination))
+    };
+    let pods = [
+        attempt("j1", 90, RunResult::Failed),
+        attempt("j1", 70, RunResult::Succeeded),
+        attempt("j1", 80, RunResult::Failed),
+        attempt("j2", 60, RunResult::Aborted),
+    ];
+    assert_eq!(judged(&ended("j1", 60, ""), &pods).status.result, RunResult::Succeeded);
+}
+
+#[test]
+fn a_report_that_is_late_is_waited_for_and_not_for_ever() {
+    let waits = |job: &ObservedJob, pods: &[Arc<ObservedPod>]| match judge(job, pods, now()) {
+        Some(Judged::AwaitReport(wait)) => Some(wait.as_secs()),
+        Some(Judged::Finished(_)) => None,
+        None => panic!("it has ended"),
+    };
+    let open = pod("j1", Container::Running);
+    let closed = ended_pod("j1", 0, "");
+    assert_eq!(waits(&ended("j1", 3, ""), &[]), Some(7));
+    assert_eq!(waits(&ended("j1", 3, ""), &[open.clone(), closed.clone()]), Some(7));
+    assert_eq!(waits(&ended("j1", 10, ""), &[open]), None);
+    assert_eq!(waits(&ended("j1", 10, ""), &[]), None);
+    // It has said its last word, though that is empty.
+    assert_eq!(waits(&ended("j1", 0, ""), &[closed]), None);
+    assert_eq!(judge(&job("j1"), &[], now()), None);
+}
+
+#[test]
+fn a_run_that_was_skipped_neither_succeeded_nor_failed() {
+    let message = said(|report| {
+        report.result = RunResult::Skipped;
+        report.stop_reason = StopReason::LockHeld;
+    });
+    let run = judged(&ended("j1", 60, ""), &[ended_pod("j1", 0, &message)]);
+    assert_eq!((run.status.result, run.succeeded()), (RunResult::Skipped, None));
+}
+
+#[test]
+fn what_a_report_says_stays_within_the_schema_of_the_status() {
+    let message = said(|report| {
+        report.duration_seconds = -1.0;
+        report.rules = (0..40)
+            .map(|index| {
+                let mut rule = examples::rule(&index.to_string(), Some(ActionKind::Delete), 1, 1);
+                rule.sql_state = "too long".into();
+                rule.warnings = vec!["W".into(); 20];
+                rule
+            })
+            .collect();
+    });
+    let status = judged(&ended("j1", 60, ""), &[ended_pod("j1", 0, &message)]).status;
+    assert_eq!(status.rules.len(), 32);
+    assert!(status.rules.iter().all(|rule| rule.warnings.len() == 16 && rule.sql_state.is_empty()));
+    assert!(status.duration_seconds.abs() < f64::EPSILON);
+}
