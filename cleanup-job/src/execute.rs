@@ -111,6 +111,17 @@ struct Sweep<'a, 'b> {
     done: Done,
 }
 
+fn does_not_converge(rows: i64) -> Failure {
+    Failure {
+        kind: FailureKind::Rule,
+        sql_state: String::new(),
+        message: format!(
+            "DoesNotConverge: the update leaves the rule's own conditions true on {rows} rows, so it would never end; \
+             have it set a column that a condition looks at"
+        ),
+    }
+}
+
 /// What a batch did.
 struct Batch {
     seen: i64,
@@ -211,12 +222,18 @@ impl<'a, 'b> Sweep<'a, 'b> {
         let mut transaction = self.context.database.begin(Purpose::Change, execution).await?;
         let row = fetch(&mut transaction, &statement, moment).await?;
         let mut batch = Batch { seen: 0, changed: 0, place: Vec::new() };
+        let mut stuck = 0;
         if let Some(row) = row {
             batch.seen = row.try_get(0)?;
             batch.changed = row.try_get(1)?;
+            stuck = row.try_get(2)?;
             for column in 0..self.step.key_columns() {
-                batch.place.extend(row.try_get::<Option<String>, _>(column + 2)?);
+                batch.place.extend(row.try_get::<Option<String>, _>(column + 3)?);
             }
+        }
+        if stuck > 0 {
+            transaction.rollback().await?;
+            return Err(does_not_converge(stuck));
         }
         transaction.commit().await?;
         Ok(batch)

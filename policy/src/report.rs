@@ -4,6 +4,9 @@
 //! `--output json` all carry this one object. It never holds a secret, a row's
 //! content or a message of the server.
 
+#[cfg(test)]
+mod tests;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -358,88 +361,4 @@ fn shortened(text: &str, bytes: usize) -> String {
         end -= 1;
     }
     format!("{}…", &text[..end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(name: String, message: &str) -> RuleOutcome {
-        RuleOutcome {
-            name,
-            action: Some(ActionKind::Delete),
-            matched: 1_234_567,
-            matched_is_estimate: true,
-            affected: 1_234_567,
-            remaining: 1_234_567,
-            oldest_overdue_seconds: 7_654_321,
-            failed: 12,
-            batches: 12_345,
-            skipped_locked: 42,
-            strategy: Some(Strategy::Keyset),
-            stop_reason: Some(StopReason::TimeBudget),
-            sql_state: "23503".to_owned(),
-            message: message.to_owned(),
-            warnings: vec!["NoAgeCondition".to_owned()],
-        }
-    }
-
-    fn report(rules: Vec<RuleOutcome>, message: &str) -> RunReport {
-        RunReport {
-            policy: format!("{}/{}", "n".repeat(63), "p".repeat(49)),
-            generation: 1_234,
-            rules_hash: "f".repeat(32),
-            run_id: "12345678-1234-1234-1234-123456789012".to_owned(),
-            epoch: 123_456,
-            mode: Mode::Enforce,
-            result: RunResult::PartiallySucceeded,
-            stop_reason: StopReason::TimeBudget,
-            message: message.to_owned(),
-            start_time: "2026-11-21T10:50:55.463054Z".to_owned(),
-            duration_seconds: 1_199.123,
-            attempts: 4,
-            rules,
-            totals: Some(Totals { runs: 123_456, failures: 1_234, rows_affected: 123_456_789_012 }),
-            earlier: vec![serde_json::json!({"runId": "x".repeat(36)}); 5],
-            truncated: false,
-        }
-    }
-
-    #[test]
-    fn a_short_report_is_carried_whole() {
-        let whole = report(vec![rule("delete".to_owned(), "")], "");
-        let message: RunReport = serde_json::from_str(&whole.termination_message()).unwrap();
-        assert_eq!(message, whole);
-    }
-
-    #[test]
-    fn the_longest_report_fits_and_keeps_the_four_fields_of_every_rule() {
-        let rules = (0..32).map(|n| rule(format!("{n:02}{}", "r".repeat(38)), &"é\"".repeat(2000)));
-        let whole = report(rules.collect(), &"\u{1F600}".repeat(3000));
-        let text = whole.termination_message();
-        assert!(text.len() <= MAX_TERMINATION_MESSAGE_BYTES, "{} bytes", text.len());
-        let message: RunReport = serde_json::from_str(&text).unwrap();
-        assert!(message.truncated);
-        assert_eq!(message.rules.len(), 32);
-        for (short, long) in message.rules.iter().zip(&whole.rules) {
-            assert_eq!(
-                (&short.name, short.matched, short.affected, short.remaining),
-                (&long.name, long.matched, long.affected, long.remaining)
-            );
-        }
-        assert_eq!(message.totals, whole.totals);
-        assert_eq!(message.stop_reason, whole.stop_reason);
-    }
-
-    #[test]
-    fn what_is_cut_goes_by_importance() {
-        let whole = report(
-            vec![rule("delete".to_owned(), "a constraint refused the change")],
-            &"m".repeat(5000),
-        );
-        let message: RunReport = serde_json::from_str(&whole.termination_message()).unwrap();
-        assert!(message.truncated && message.earlier.is_empty());
-        assert_eq!(message.rules[0].message, "a constraint refused the change");
-        assert!(message.message.starts_with("mmm") && message.message.len() > 500);
-    }
 }

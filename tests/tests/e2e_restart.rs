@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::cluster::{Cluster, Namespace};
 use tests::{Database, chart, wait};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn an_operator_that_is_restarted_writes_nothing() -> Result<()> {
@@ -111,7 +111,7 @@ fn writes(cluster: &Cluster, pod: &str) -> Result<Vec<String>> {
     let mut writes = Vec::new();
     for line in log.lines().filter(|line| line.contains(pod)) {
         let entry: Value = serde_json::from_str(line)?;
-        let by_pod = &entry["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == pod;
+        let by_pod = entry["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == pod;
         let reads = ["get", "list", "watch"].map(Value::from).contains(&entry["verb"]);
         if by_pod && !reads {
             writes.push(format!("{} {}", entry["verb"], entry["requestURI"]));

@@ -10,7 +10,7 @@ use tests::cluster::Namespace;
 use tests::{Database, chart, wait};
 
 /// For a reconcile on a loaded machine; one that failed first waits for its next try.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Names a Secret that is not there: what these tests look at needs no run.
 fn sweep() -> Value {

@@ -337,3 +337,22 @@ async fn hostile_names_and_values_are_only_names_and_values() -> Result<()> {
     assert_eq!(left, 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_update_that_leaves_its_own_condition_true_ends_its_rule_and_changes_nothing()
+-> Result<()> {
+    let database = codes(120).await?;
+    let rules = "
+- name: renew
+  table: {schema: public, name: codes}
+  where: [{column: state, operator: Equals, value: new}]
+  action: {update: {set: [{column: expires_at, now: true}]}}
+";
+    let before = fingerprint(&database, "codes").await?;
+    let ended = run_on(&database, &policy(rules)).await?;
+    assert_eq!(ended.code, Some(11), "{}", ended.output);
+    let message = ended.rule("message").as_str().unwrap_or_default();
+    assert!(message.starts_with("DoesNotConverge"), "{message}");
+    assert_eq!(fingerprint(&database, "codes").await?, before);
+    Ok(())
+}

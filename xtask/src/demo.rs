@@ -8,7 +8,6 @@ mod kubernetes;
 mod show;
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use local_postgres::LocalPostgres;
@@ -144,8 +143,4 @@ async fn start_postgres(settings: &Settings, also: &[IpAddr]) -> Result<LocalPos
     let postgres = tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await??;
     line(&format!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source()));
     Ok(postgres)
-}
-
-fn read(path: &str) -> Result<String> {
-    workspace::read(Path::new(path))
 }

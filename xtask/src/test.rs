@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use anyhow::{Context as _, Result, bail};
 use local_postgres::LocalPostgres;
 use tests::cluster::{Cluster, Options};
-use tests::image::{self, ReleaseImage};
+use tests::image::build_release_images;
 use tests::machine;
 use tests::settings::{self, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,14 +50,9 @@ pub fn run(args: &Args) -> Result<()> {
 impl Bed {
     async fn start(args: &Args, settings: &Settings) -> Result<Self> {
         let cluster = match (&settings.cluster, obstacle(args)) {
-            (Some(state), _) => Some(Cluster::attach(state)?),
+            (Some(state), _) => Some(with_images(Cluster::attach(state)?).await?),
             (None, None) => {
-                let images = build_images().await?;
-                let cluster = Cluster::start(Options::from_environment()?).await?;
-                for image in images {
-                    cluster.load_image(&image.tar).await?;
-                }
-                Some(cluster)
+                Some(with_images(Cluster::start(Options::from_environment()?).await?).await?)
             }
             (None, Some(obstacle)) => {
                 println!("tests on Kubernetes are skipped: {obstacle}");
@@ -87,11 +82,14 @@ fn obstacle(args: &Args) -> Option<&'static str> {
     if args.no_cluster { Some("--no-cluster") } else { machine::cluster_obstacle() }
 }
 
-/// The very images of a release: the tests run what users get.
-async fn build_images() -> Result<Vec<ReleaseImage>> {
+/// Puts the very images of a release on the node: the tests run what users get.
+async fn with_images(cluster: Cluster) -> Result<Cluster> {
     let target = workspace::target()?;
-    let build = move || image::build_release_images(workspace::root(), &target);
-    tokio::task::spawn_blocking(build).await?
+    let build = move || build_release_images(workspace::root(), &target);
+    for image in tokio::task::spawn_blocking(build).await?? {
+        cluster.load_image(&image.tar).await?;
+    }
+    Ok(cluster)
 }
 
 /// On loopback for the tests, and where the pods of the cluster reach it.

@@ -218,7 +218,8 @@ impl Outcome {
             Ending::Cancelled => {
                 self.report.result = RunResult::PartiallySucceeded;
                 self.report.stop_reason = StopReason::Cancelled;
-                "the run was asked to end before its first row".clone_into(&mut self.report.message);
+                "the run was asked to end before its first row"
+                    .clone_into(&mut self.report.message);
                 for rule in &mut self.report.rules {
                     rule.stop_reason = Some(StopReason::Cancelled);
                 }

@@ -112,7 +112,12 @@ pub async fn apply(
         metrics.count_apply(change.as_str());
         let name = &observed.policy.name;
         let (namespace, name) = (&name.namespace, &name.name);
-        tracing::info!(policy.namespace = namespace, policy.name = name, "{} the CronJob", change.as_str());
+        tracing::info!(
+            policy.namespace = namespace,
+            policy.name = name,
+            "{} the CronJob",
+            change.as_str()
+        );
     }
     match (&cron_job, built.run) {
         (AppliedCronJob::Current { reference, .. }, Some(job)) => {

@@ -72,8 +72,10 @@ impl Step {
     }
 
     /// Changes one batch, the first or, with `resume`, the one after the place
-    /// [`Bind::Key`]. One row: `seen` and `changed` (`bigint`), then the columns of
-    /// the place where it ended (`text`, NULL when nothing was seen).
+    /// [`Bind::Key`]. One row: `seen`, `changed` and `stuck` (`bigint`), then the
+    /// columns of the place where it ended (`text`, NULL when nothing was seen).
+    /// `stuck` rows hold the conditions still, on their new version: such an update
+    /// would never end, and its batch must be rolled back.
     ///
     /// One statement locks, checks and changes: a row that was renewed after the
     /// statement began is checked again on its new version by the lock, and the
@@ -87,6 +89,10 @@ impl Step {
         let resume = if resume { sql.after_place() } else { String::new() };
         let change = sql.change();
         let again = sql.conditions("    ");
+        let stuck = match self.action {
+            Action::Delete => "FALSE".to_owned(),
+            Action::Update(_) => sql.conditions("    "),
+        };
         let limit = sql.bind(Bind::Limit);
         let keys = self.order.iter().enumerate();
         let picked: String = keys.clone().map(|(n, key)| format!(", t.{key} AS key_{n}")).collect();
@@ -112,7 +118,7 @@ impl Step {
             ), changed AS (\n\
             \x20 {change}\n\
             \x20 WHERE t.tableoid = batch.batch_table\n    AND t.ctid = batch.batch_row\n    AND {again}\n\
-            \x20 RETURNING 1\n\
+            \x20 RETURNING {stuck} AS stuck\n\
             )\n"
         ));
         sql.push(&self.batch_result());
@@ -133,7 +139,8 @@ impl Step {
         let as_text: Vec<_> =
             keys.clone().map(|n| format!("CAST(key_{n} AS text) AS key_{n}")).collect();
         let backwards: Vec<_> = keys.map(|n| format!("batch.key_{n} DESC")).collect();
-        let counts = "SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM changed) AS changed";
+        let counts = "SELECT (SELECT count(*) FROM batch) AS seen, (SELECT count(*) FROM changed) AS changed, \
+                      (SELECT count(*) FROM changed WHERE stuck) AS stuck";
         if as_text.is_empty() {
             return counts.to_owned();
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{File, Image, roots};
 use crate::command::{run, run_watched};
@@ -15,6 +15,9 @@ use crate::tools::{MUSL, require_packages};
 const TARGET: &str = "x86_64-unknown-linux-musl";
 /// The version of the whole workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How a dynamic binary of that target names its loader.
+const LOADER: &[u8] = b"/lib/ld-musl-";
 
 /// A program of the release: its crate, its name, what it is.
 const PROGRAMS: [(&str, &str, &str); 2] = [
@@ -47,6 +50,9 @@ pub fn build_release_images(workspace_root: &Path, target_dir: &Path) -> Result<
             let binary = target_dir.join(TARGET).join("release").join(name);
             let content = fs::read(&binary)
                 .with_context(|| format!("cargo has built no {}", binary.display()))?;
+            // An image FROM scratch has no loader: a binary that names one would not start.
+            let dynamic = content.windows(LOADER.len()).any(|bytes| bytes == LOADER);
+            ensure!(!dynamic, "{} is not static; is a linker set for it?", binary.display());
             let tar = folder.join(format!("{name}-{VERSION}.tar"));
             image(name, description, content).write(&tar)?;
             Ok(ReleaseImage { name: name.to_owned(), tag: VERSION.to_owned(), tar })

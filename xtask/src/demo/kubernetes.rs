@@ -20,7 +20,7 @@ const SYSTEM: &str = "pgsweep-system";
 const NAMESPACE: &str = "table-talk";
 const SWEEP: &str = "table-talk-sessions";
 /// A first run on a loaded machine: image load, scheduling, connecting.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Where the demo is played.
 pub enum Target<'a> {

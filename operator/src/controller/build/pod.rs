@@ -72,7 +72,8 @@ fn container(valid: &ValidPolicy, settings: &JobSettings) -> Container {
         name: CONTAINER.into(),
         image: Some(settings.image.clone()),
         image_pull_policy: settings.image_pull_policy.map(PullPolicy::as_str).map(str::to_owned),
-        args: Some(vec!["run".into()]),
+        // The log of the pod is JSON lines, and the report the one on standard output.
+        args: Some(["run", "--output", "json"].map(str::to_owned).to_vec()),
         env: Some(environment(valid)),
         resources: valid.spec.pod_template.resources.clone(),
         security_context: Some(SecurityContext {
