@@ -24,12 +24,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Longer than a watch lives (290 s), so that a quiet one is not taken for a dead one.
 const READ_TIMEOUT: Duration = Duration::from_mins(5);
+/// The client logs each failed request that we log, too, where it is handled.
+const LOGGED_BY_US: &str = "kube_client::client::builder=off";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = runtime::log::init(&args.log.log_level, args.log.log_format) {
+    let filter = format!("{LOGGED_BY_US},{}", args.log.log_level);
+    if let Err(error) = runtime::log::init(&filter, args.log.log_format) {
         Args::command().error(ErrorKind::ValueValidation, chain(&error)).exit();
     }
     match run(args).await {

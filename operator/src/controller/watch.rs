@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use super::index::{Digest, Index, Touched};
 use super::observe::{ObservedCronJob, ObservedJob, ObservedPod};
+use crate::backoff::WatchBackoff;
 
 /// `kubectl apply` leaves the whole object here a second time.
 const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -112,7 +113,7 @@ impl Trigger {
 
 async fn follow_policies(client: Client, writer: Writer<DynamicObject>, trigger: Trigger) {
     let api = Api::<DynamicObject>::all_with(client, &resource());
-    let events = watcher(api, Config::default()).default_backoff().modify(slim);
+    let events = watcher(api, Config::default()).backoff(WatchBackoff::default()).modify(slim);
     let mut events = pin!(reflector(writer, events));
     while let Some(event) = events.next().await {
         match event {
@@ -134,7 +135,7 @@ where
 {
     let api = Api::<T::Object>::all(client);
     let config = Config::default().labels(LABEL_POLICY);
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watcher(api, config).backoff(WatchBackoff::default()));
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
