@@ -42,14 +42,8 @@ pub struct PolicyArgs {
     #[arg(short, long = "file", env = "PGSWEEP_FILE", value_name = "FILE")]
     pub files: Vec<String>,
 
-    /// The policy itself, as JSON or YAML: how the operator hands it to a Job
-    #[arg(
-        long,
-        env = "PGSWEEP_POLICY",
-        hide_env_values = true,
-        value_name = "TEXT",
-        conflicts_with = "files"
-    )]
+    /// The policy itself, as JSON or YAML, where no file is named: how the operator hands it to a Job
+    #[arg(long, env = "PGSWEEP_POLICY", hide_env_values = true, value_name = "TEXT")]
     pub policy: Option<String>,
 }
 
@@ -102,10 +96,10 @@ pub struct RunArgs {
 
     /// The database to clean, in place of the policy's Secret
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: String,
+    pub database_url: Option<String>,
 
     /// Only count, in a read-only transaction, whatever the policy's mode is
-    #[arg(long, env = "PGSWEEP_DRY_RUN")]
+    #[arg(long, env = "PGSWEEP_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     pub dry_run: bool,
 
     /// How long to try to connect

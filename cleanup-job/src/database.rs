@@ -34,19 +34,23 @@ pub enum Purpose {
     Change,
 }
 
-/// Options of a URL that are taken; any other is refused by name.
-const URL_OPTIONS: [&str; 11] = [
-    "sslmode",
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "connect_timeout",
-    "target_session_attrs",
-    "channel_binding",
+/// Options of a URL that are taken.
+const URL_OPTIONS: [&str; 8] =
+    ["sslmode", "host", "hostaddr", "port", "dbname", "user", "password", "application_name"];
+/// Options that libpq knows and that have no meaning here, since our own limits hold: left out.
+const URL_OPTIONS_WITHOUT_MEANING: [&str; 3] =
+    ["connect_timeout", "target_session_attrs", "channel_binding"];
+/// Options that libpq knows and that are refused by name. No other word of a URL is repeated: it
+/// may be a part of a password.
+const URL_OPTIONS_REFUSED: [&str; 8] = [
+    "options",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "passfile",
+    "service",
+    "client_encoding",
+    "gssencmode",
 ];
 
 impl Database {
@@ -65,14 +69,15 @@ impl Database {
                 Duration::from_secs(10).min(patience.max(Duration::from_secs(1))),
                 options.connect(),
             );
-            let failure = match attempt.await {
-                Ok(Ok(connection)) => return Ok(Self { connection }),
-                Ok(Err(error)) => Failure::from(error),
-                Err(_) => Failure {
-                    kind: FailureKind::Unavailable,
-                    sql_state: String::new(),
-                    message: "the database cannot be reached: timed out".to_owned(),
+            let failure = tokio::select! {
+                attempt = attempt => match attempt {
+                    Ok(Ok(connection)) => return Ok(Self { connection }),
+                    Ok(Err(error)) => Failure::from(error),
+                    Err(_) => Failure::unavailable("the database cannot be reached: timed out"),
                 },
+                () = cancelled.cancelled() => {
+                    return Err(Failure::unavailable("asked to end while connecting"));
+                }
             };
             let failure = failure.while_doing("connecting");
             if failure.kind != FailureKind::Unavailable || begin.elapsed() + pause > patience {
@@ -95,19 +100,28 @@ impl Database {
         purpose: Purpose,
         execution: &Execution,
     ) -> Result<Transaction<'_, Postgres>, Failure> {
-        let (begin, statement_timeout) = match purpose {
-            Purpose::Measure => {
-                ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", execution.statement_timeout)
-            }
-            Purpose::Change => {
-                ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", execution.batch_timeout)
-            }
+        let (begin, statement_timeout, lock_timeout) = match purpose {
+            // Reading holds nobody up: it waits for a locked table as long as it may take.
+            Purpose::Measure => (
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                execution.statement_timeout,
+                execution.statement_timeout,
+            ),
+            Purpose::Change => (
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+                execution.batch_timeout,
+                execution.lock_timeout,
+            ),
         };
         let mut transaction = self.connection.begin_with(begin).await?;
         sqlx::query(
             "SELECT set_config('search_path', 'pg_catalog', TRUE),
                     set_config('timezone', 'UTC', TRUE),
                     set_config('datestyle', 'ISO, YMD', TRUE),
+                    set_config('intervalstyle', 'postgres', TRUE),
+                    set_config('bytea_output', 'hex', TRUE),
+                    set_config('extra_float_digits', '3', TRUE),
+                    set_config('quote_all_identifiers', 'off', TRUE),
                     set_config('row_security', 'off', TRUE),
                     set_config('client_min_messages', 'error', TRUE),
                     set_config('application_name', 'pgsweep', TRUE),
@@ -116,7 +130,7 @@ impl Database {
                     set_config('lock_timeout', $2, TRUE)",
         )
         .bind(format!("{}ms", statement_timeout.as_millis()))
-        .bind(format!("{}ms", execution.lock_timeout.as_millis()))
+        .bind(format!("{}ms", lock_timeout.as_millis()))
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
@@ -130,6 +144,8 @@ impl Database {
     }
 }
 
+const UNREADABLE_URL: &str = "the database URL cannot be read; it should look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password percent-encoded";
+
 fn options(url: &str) -> Result<PgConnectOptions, Failure> {
     let refused = |message: String| Failure::wrong("", message);
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
@@ -140,19 +156,27 @@ fn options(url: &str) -> Result<PgConnectOptions, Failure> {
     let mut kept = Vec::new();
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let key = option.split('=').next().unwrap_or_default();
-        if !URL_OPTIONS.contains(&key) {
-            let shown: String = key.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
-            return Err(refused(format!("the database URL has the unknown option \"{shown}\"")));
-        }
-        // Known to libpq, without a meaning here: our own time limits hold.
-        if !matches!(key, "connect_timeout" | "target_session_attrs" | "channel_binding") {
+        if URL_OPTIONS.contains(&key) {
             kept.push(option);
+        } else if URL_OPTIONS_REFUSED.contains(&key) {
+            return Err(refused(format!(
+                "the database URL has the option {key}, which is not taken"
+            )));
+        } else if !URL_OPTIONS_WITHOUT_MEANING.contains(&key) {
+            return Err(refused(UNREADABLE_URL.to_owned()));
         }
     }
-    PgConnectOptions::from_str(&format!("{base}?{}", kept.join("&")))
-        .map(|options| options.application_name("pgsweep").statement_cache_capacity(0).extra_float_digits(None).disable_statement_logging())
+    let options = PgConnectOptions::from_str(&format!("{base}?{}", kept.join("&")))
         // The parser's own words could quote the URL, and with it the password.
-        .map_err(|_| refused("the database URL cannot be read; it should look like postgres://user:password@host:5432/database".to_owned()))
+        .map_err(|_| refused(UNREADABLE_URL.to_owned()))?;
+    if options.get_database().is_none() {
+        return Err(refused("the database URL names no database".to_owned()));
+    }
+    Ok(options
+        .application_name("pgsweep")
+        .statement_cache_capacity(0)
+        .extra_float_digits(None)
+        .disable_statement_logging())
 }
 
 /// Runs a statement of the policy crate that returns at most one row.
@@ -181,6 +205,26 @@ pub async fn now(transaction: &mut Transaction<'_, Postgres>) -> Result<Timestam
         .await?;
     text.parse()
         .map_err(|_| Failure::wrong("", "the database's clock shows no time that can be read"))
+}
+
+/// Whether the server only follows another: it takes no change.
+pub async fn is_standby(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, Failure> {
+    let sql = "SELECT pg_is_in_recovery()";
+    Ok(sqlx::query_scalar(sql).persistent(false).fetch_one(&mut **transaction).await?)
+}
+
+/// Gives up sooner on locks, until the end of the transaction or savepoint: for a check that
+/// would hold the app up while it waits.
+pub async fn limit_lock_wait(
+    transaction: &mut Transaction<'_, Postgres>,
+    execution: &Execution,
+) -> Result<(), Failure> {
+    sqlx::query("SELECT set_config('lock_timeout', $1, TRUE)")
+        .bind(format!("{}ms", execution.lock_timeout.as_millis()))
+        .persistent(false)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// What the catalog says of the tables of `policy`.
@@ -219,6 +263,10 @@ async fn table_facts(
         columns.push(ColumnFacts {
             name,
             sql_type: row.try_get("sql_type")?,
+            foreign_operators: row
+                .try_get::<Option<bool>, _>("foreign_operators")?
+                .unwrap_or(false),
+            not_null: row.try_get("not_null")?,
             generated: row.try_get("generated")?,
             can_select: row.try_get("can_select")?,
             can_update: row.try_get("can_update")?,
@@ -227,13 +275,18 @@ async fn table_facts(
     keys.sort();
     Ok(Some(TableFacts {
         kind: match first.try_get::<String, _>("kind")?.as_str() {
+            "r" if first.try_get("has_children")? => RelationKind::Inherited,
             "r" => RelationKind::Table,
             "p" => RelationKind::PartitionedTable,
+            "v" => RelationKind::View,
+            "m" => RelationKind::MaterializedView,
+            "f" => RelationKind::ForeignTable,
             _ => RelationKind::Other,
         },
         columns,
         primary_key: keys.into_iter().map(|(_, name)| name).collect(),
         analysed: first.try_get("analysed")?,
+        role: first.try_get("role")?,
         can_use_schema: first.try_get("can_use_schema")?,
         can_select: first.try_get("can_select_table")?,
         can_delete: first.try_get("can_delete")?,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, Purpose, fetch};
 use crate::failure::{Failure, FailureKind};
+use crate::measure;
 use crate::progress::Progress;
 
 /// Bounds of a batch, in rows.
@@ -29,8 +30,10 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Done {
     /// Rows that were changed, in committed batches.
     pub affected: i64,
-    /// Committed batches that changed rows.
+    /// Committed batches.
     pub batches: i64,
+    /// Rows that were locked and not changed in the last pass: a trigger kept them.
+    pub kept: i64,
     /// Why it ended.
     pub stop: StopReason,
     /// What went wrong.
@@ -40,7 +43,7 @@ pub struct Done {
 impl Done {
     /// A rule that has not begun.
     pub fn nothing(stop: StopReason) -> Self {
-        Self { affected: 0, batches: 0, stop, failure: None }
+        Self { affected: 0, batches: 0, kept: 0, stop, failure: None }
     }
 }
 
@@ -71,7 +74,10 @@ pub async fn execute(context: &mut Context<'_>, policy: &Policy, plan: &Plan) ->
             continue;
         }
         context.progress.begin(step.rule());
-        let done = Sweep::new(context, step, left_of_run).run().await;
+        let done = match guarded_again(context, step).await {
+            Some(done) => done,
+            None => Sweep::new(context, step, left_of_run).run().await,
+        };
         left_of_run -= done.affected;
         ended = ends_the_run(&done, policy.execution().on_rule_error);
         tracing::info!(
@@ -85,6 +91,34 @@ pub async fn execute(context: &mut Context<'_>, policy: &Policy, plan: &Plan) ->
         all.push(done);
     }
     all
+}
+
+/// Lets the guard of a step speak once more that an earlier rule has fed; the step's end, if it
+/// says no.
+async fn guarded_again(context: &mut Context<'_>, step: &Step) -> Option<Done> {
+    if !step.depends_on_earlier() {
+        return None;
+    }
+    let execution = context.execution;
+    let verdict = async {
+        let mut snapshot = context.database.begin(Purpose::Measure, execution).await?;
+        let verdict = measure::guard_again(&mut snapshot, step, context.now).await?;
+        snapshot.commit().await.map_err(Failure::from)?;
+        Ok::<_, Failure>(verdict)
+    };
+    let (reason, failure) = tokio::select! {
+        verdict = verdict => match verdict {
+            Ok(None) => return None,
+            Ok(Some(message)) => {
+                let kind = FailureKind::Rule;
+                (StopReason::BlastRadius, Failure { kind, sql_state: String::new(), message })
+            }
+            Err(failure) => (StopReason::Error, failure),
+        },
+        // Nothing of this step has changed.
+        () = context.cancelled.cancelled() => return Some(Done::nothing(StopReason::Cancelled)),
+    };
+    Some(Done { failure: Some(failure), ..Done::nothing(reason) })
 }
 
 /// Why no later rule begins, if none does.
@@ -162,6 +196,7 @@ impl<'a, 'b> Sweep<'a, 'b> {
                         return self.done;
                     }
                     second_pass = true;
+                    self.done.kept = 0;
                     self.place = None;
                 }
                 Ok(batch) => {
@@ -242,6 +277,7 @@ impl<'a, 'b> Sweep<'a, 'b> {
     fn count(&mut self, batch: &Batch) {
         self.left -= batch.changed;
         self.done.affected += batch.changed;
+        self.done.kept += batch.seen - batch.changed;
         self.done.batches += 1;
         self.context.progress.add(batch.changed);
         tracing::debug!(
@@ -307,7 +343,7 @@ impl<'a, 'b> Sweep<'a, 'b> {
             _ => StopReason::Error,
         };
         if self.done.stop != StopReason::Cancelled {
-            self.done.failure = Some(failure);
+            self.done.failure = Some(failure.with_hint("execution.batchTimeout"));
         }
         self.done
     }

@@ -42,13 +42,29 @@ impl Failure {
         Self { kind: FailureKind::Wrong, sql_state: sql_state.into(), message: message.into() }
     }
 
-    /// How the process ends when this is what ended it.
+    /// The database is away, or failed for the moment.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unavailable, sql_state: String::new(), message: message.into() }
+    }
+
+    /// How the process ends when this ended it before the first row.
     pub fn exit(&self) -> Exit {
         match self.kind {
-            FailureKind::Wrong | FailureKind::Slow => Exit::Wrong,
+            // Before the first row nothing but the policy, the schema or the role can be wrong.
+            FailureKind::Wrong | FailureKind::Slow | FailureKind::Rule => Exit::Wrong,
             FailureKind::Unavailable | FailureKind::Contention => Exit::Unavailable,
-            FailureKind::Rule => Exit::Incomplete,
         }
+    }
+
+    /// Says what helps against a statement that took too long.
+    pub fn with_hint(mut self, timeout: &str) -> Self {
+        if self.kind == FailureKind::Slow {
+            self.message = format!(
+                "{}; an index on the columns of the rule's conditions, or a longer {timeout}, helps",
+                self.message
+            );
+        }
+        self
     }
 
     /// Says what we were doing.
@@ -63,7 +79,7 @@ impl From<sqlx::Error> for Failure {
         match &error {
             sqlx::Error::Database(inner) => match inner.try_downcast_ref::<PgDatabaseError>() {
                 Some(inner) => from_server(inner),
-                None => unavailable("the database failed"),
+                None => Failure::unavailable("the database failed"),
             },
             sqlx::Error::Tls(_) => Failure::wrong(
                 "",
@@ -72,17 +88,16 @@ impl From<sqlx::Error> for Failure {
             sqlx::Error::Configuration(_) => {
                 Failure::wrong("", "the database URL has a wrong option")
             }
-            sqlx::Error::Io(inner) => {
-                unavailable(format!("the database cannot be reached: {}", io_words(inner.kind())))
+            sqlx::Error::Io(inner) => Failure::unavailable(format!(
+                "the database cannot be reached: {}",
+                io_words(inner.kind())
+            )),
+            sqlx::Error::Protocol(_) => {
+                Failure::unavailable("the database broke the connection off")
             }
-            sqlx::Error::Protocol(_) => unavailable("the database broke the connection off"),
-            _ => unavailable("the database's answer could not be read"),
+            _ => Failure::unavailable("the database's answer could not be read"),
         }
     }
-}
-
-fn unavailable(message: impl Into<String>) -> Failure {
-    Failure { kind: FailureKind::Unavailable, sql_state: String::new(), message: message.into() }
 }
 
 fn io_words(kind: std::io::ErrorKind) -> &'static str {
@@ -112,12 +127,33 @@ fn from_server(error: &PgDatabaseError) -> Failure {
     ];
     let names: Vec<_> = names
         .into_iter()
+        .filter(|_| names_are_of_the_catalog(error))
         .filter_map(|(what, name)| name.map(|name| format!("{what} \"{name}\"")))
         .collect();
     if !names.is_empty() {
         message = format!("{message}: {}", names.join(", "));
     }
-    Failure { kind: kind(code), sql_state: code.to_owned(), message }
+    let kind = if is_raised(error) { FailureKind::Rule } else { kind(code) };
+    Failure { kind, sql_state: code.to_owned(), message }
+}
+
+/// Whether a function of a user made this error: its code and its names are then that user's own
+/// words, and can be a row's content.
+fn is_raised(error: &PgDatabaseError) -> bool {
+    error.file().is_none_or(|file| file.starts_with("pl"))
+}
+
+/// Only the server's own checks put names of the catalog into an error, and only names.
+fn names_are_of_the_catalog(error: &PgDatabaseError) -> bool {
+    const CHECKS: [&str; 6] = [
+        "ri_triggers.c",
+        "execMain.c",
+        "nbtinsert.c",
+        "execIndexing.c",
+        "domains.c",
+        "execUtils.c",
+    ];
+    error.file().is_some_and(|file| CHECKS.contains(&file))
 }
 
 /// Which kind an SQLSTATE is of: PostgreSQL documentation, appendix A.
@@ -125,6 +161,7 @@ fn kind(code: &str) -> FailureKind {
     match code {
         "40001" | "40P01" | "55P03" | "55006" => FailureKind::Contention,
         "57014" => FailureKind::Slow,
+        "25P03" | "25P04" => FailureKind::Unavailable,
         "25006" => FailureKind::Wrong,
         _ => match code.get(..2).unwrap_or("") {
             "08" | "53" | "57" | "58" | "XX" => FailureKind::Unavailable,
@@ -154,6 +191,9 @@ fn sentence(code: &str) -> &'static str {
         "40001" | "40P01" => "other transactions were in the way (deadlock or serialization)",
         "55P03" => "a lock could not be had within execution.lockTimeout",
         "57014" => "a statement took longer than its timeout",
+        "25P03" | "25P04" | "57P05" => {
+            "the database ended the connection, since it was idle or too slow"
+        }
         "57P01" | "57P02" => "the database is shutting down",
         "57P03" => "the database is starting up",
         "53300" => "the database has no connection left",

@@ -35,11 +35,15 @@ impl Source {
 pub fn sources(args: &PolicyArgs) -> anyhow::Result<Vec<Source>> {
     let PolicyArgs { files, policy } = args;
     let mut sources = Vec::new();
-    if let Some(text) = policy {
-        sources.extend(documents("PGSWEEP_POLICY", text)?);
-    }
     for file in files {
         sources.extend(documents(file, &read(file)?)?);
+    }
+    let inline = policy.as_ref().filter(|text| files.is_empty() && !text.is_empty());
+    if let Some(text) = inline {
+        sources.extend(documents("PGSWEEP_POLICY", text)?);
+    }
+    if sources.is_empty() && (inline.is_some() || !files.is_empty()) {
+        bail!("there is no document in what was given");
     }
     if sources.is_empty() {
         bail!("no policy is given; name a file with -f policy.yaml (- is standard input)");
@@ -59,8 +63,12 @@ fn read(file: &str) -> anyhow::Result<String> {
 }
 
 fn documents(origin: &str, text: &str) -> anyhow::Result<Vec<Source>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| anyhow::anyhow!("{origin} is not YAML: {error}"))?;
+    // The operator writes JSON, and not all JSON is YAML: control characters are not.
+    if let Ok(document) = serde_json::from_str::<Value>(text) {
+        return Ok(vec![Source { origin: origin.to_owned(), document }]);
+    }
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| not_yaml(origin, &error))?;
     let several = documents.len() > 1;
     let documents = documents.into_iter().filter(|document| !document.is_null());
     let sources = documents.enumerate().map(|(index, document)| {
@@ -69,6 +77,14 @@ fn documents(origin: &str, text: &str) -> anyhow::Result<Vec<Source>> {
         Source { origin, document }
     });
     Ok(sources.collect())
+}
+
+/// Where it is wrong, and never what stands there: a file can hold a Secret too.
+fn not_yaml(origin: &str, error: &serde_saphyr::Error) -> anyhow::Error {
+    let place = error.location().map_or(String::new(), |location| {
+        format!(": see line {}, column {}", location.line(), location.column())
+    });
+    anyhow::anyhow!("{origin} is not YAML{place}")
 }
 
 #[cfg(test)]
@@ -87,6 +103,18 @@ mod tests {
         let error = documents("p.yaml", "a: [1\nb: 2\n").unwrap_err().to_string();
         assert!(error.starts_with("p.yaml is not YAML"), "{error}");
         assert!(error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn what_stands_in_a_broken_file_is_not_repeated() {
+        let error = documents("p.yaml", "password: hunter2\nb: [1\nc: 2\n").unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn json_with_characters_that_yaml_refuses_is_read() {
+        let sources = documents("PGSWEEP_POLICY", "{\"a\": \"x\u{7f}\u{fffe}\"}").unwrap();
+        assert_eq!(sources[0].document["a"], "x\u{7f}\u{fffe}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod load;
 mod measure;
 mod output;
 mod plan;
+mod preflight;
 mod progress;
 mod run;
 mod validate;
@@ -28,7 +29,7 @@ use crate::exit::Exit;
 async fn main() -> ExitCode {
     let Args { command, log } = Args::parse();
     // The driver logs what the server says, and that can be a row.
-    let filter = format!("{},sqlx=off", log.log_level);
+    let filter = format!("{},sqlx=off,sqlx_core=off,sqlx_postgres=off", log.log_level);
     if let Err(error) = runtime::log::init(&filter, log.log_format) {
         let _ = writeln!(
             std::io::stderr(),

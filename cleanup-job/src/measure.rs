@@ -1,10 +1,10 @@
 //! What the rules hold before any row changes, and what they still hold at the end.
 
 use jiff::Timestamp;
-use policy::{Moment, Plan, Step};
+use policy::{Execution, Moment, Plan, Step};
 use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
-use crate::database::fetch;
+use crate::database::{fetch, limit_lock_wait};
 use crate::failure::{Failure, FailureKind};
 
 /// What one rule holds.
@@ -31,13 +31,39 @@ pub async fn held(
     Ok(held)
 }
 
-/// Measures one rule.
-pub async fn held_by(
+/// What is left of each rule at the end: counted up to a bound, never guessed.
+pub async fn left(
+    transaction: &mut Transaction<'_, Postgres>,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Vec<Held>, Failure> {
+    let mut left = Vec::new();
+    for step in plan.steps() {
+        let bound = step.counted_up_to().saturating_add(1);
+        let rows = count(transaction, &step.count_matched(), now, bound).await?;
+        let overdue_seconds = if rows == 0 { 0 } else { overdue(transaction, step, now).await? };
+        left.push(Held { rows, is_estimate: false, overdue_seconds });
+    }
+    Ok(left)
+}
+
+/// Measures one rule again when its turn comes, and lets its guard speak: for a rule that an
+/// earlier one has fed.
+pub async fn guard_again(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Option<String>, Failure> {
+    let held = held_by(transaction, step, now).await?;
+    guard(transaction, step, held, now).await
+}
+
+async fn held_by(
     transaction: &mut Transaction<'_, Postgres>,
     step: &Step,
     now: Timestamp,
 ) -> Result<Held, Failure> {
-    let cap = step.max_rows();
+    let cap = step.counted_up_to();
     let counted = count(transaction, &step.count_matched(), now, cap.saturating_add(1)).await?;
     let is_estimate = counted > cap;
     let rows = if is_estimate {
@@ -128,13 +154,45 @@ async fn overdue(
     now: Timestamp,
 ) -> Result<i64, Failure> {
     let Some(statement) = step.oldest_overdue() else { return Ok(0) };
-    count(transaction, &statement, now, 1).await
+    let mut attempt = transaction.begin().await?;
+    match count(&mut attempt, &statement, now, 1).await {
+        Ok(seconds) => {
+            attempt.commit().await?;
+            Ok(seconds)
+        }
+        // Good to know, but no reason to end a run.
+        Err(failure) if failure.kind == FailureKind::Slow => {
+            attempt.rollback().await?;
+            tracing::warn!(
+                rule.name = step.rule(),
+                "how long the oldest row has been due could not be told in time"
+            );
+            Ok(0)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Has the database read every value of every step as its column's type.
+pub async fn read_values(
+    transaction: &mut Transaction<'_, Postgres>,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for step in plan.steps() {
+        if let Some(statement) = step.read_values() {
+            let read = fetch(transaction, &statement, Moment { now, limit: 1, after: &[] }).await;
+            read.map_err(|error| told(Failure::from(error), step))?;
+        }
+    }
+    Ok(())
 }
 
 /// Has the database plan the first batch of every step, so that a value that the column's type
 /// cannot read, or a type that does not fit, is found before the first row.
 pub async fn try_statements(
     transaction: &mut Transaction<'_, Postgres>,
+    execution: &Execution,
     plan: &Plan,
     now: Timestamp,
 ) -> Result<(), Failure> {
@@ -142,6 +200,7 @@ pub async fn try_statements(
         let statement = step.explain_batch();
         // A table that is locked just now may be free when its turn comes.
         let mut attempt = transaction.begin().await.map_err(Failure::from)?;
+        limit_lock_wait(&mut attempt, execution).await?;
         let tried = fetch(&mut attempt, &statement, Moment { now, limit: 1, after: &[] }).await;
         attempt.rollback().await.map_err(Failure::from)?;
         let failure = tried.err().map(Failure::from);
@@ -153,10 +212,6 @@ pub async fn try_statements(
 }
 
 fn told(failure: Failure, step: &Step) -> Failure {
-    let mut failure = failure;
-    if failure.kind == FailureKind::Slow {
-        let column = "an index on the columns of its conditions, or a longer execution.statementTimeout, helps";
-        failure.message = format!("{}; {column}", failure.message);
-    }
-    failure.while_doing(&format!("rule {} on {}", step.rule(), step.table().plain()))
+    let what = format!("rule {} on {}", step.rule(), step.table().plain());
+    failure.with_hint("execution.statementTimeout").while_doing(&what)
 }

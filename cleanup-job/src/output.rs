@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use policy::{RunReport, RunResult};
+use policy::{Mode, Problem, RunReport, RunResult};
 use serde::Serialize;
 
 use crate::args::{Output, RunArgs};
@@ -34,11 +34,14 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
             )
         };
     }
-    match report.result {
-        RunResult::Failed | RunResult::Aborted => log_end!(error),
-        RunResult::Succeeded | RunResult::PartiallySucceeded | RunResult::Skipped => log_end!(info),
+    match exit {
+        Exit::Done | Exit::Terminated => log_end!(info),
+        Exit::Wrong | Exit::Guarded | Exit::Unavailable | Exit::Incomplete => log_end!(error),
     }
-    terminate_with(args, &report.termination_message());
+    // Of several policies, the one that is wrong is what ended the run.
+    if report.result != RunResult::Skipped {
+        terminate_with(args, &report.termination_message());
+    }
     match args.output {
         Output::Table => print(&run_table(report)),
         Output::Json | Output::Yaml => object(args.output, report),
@@ -48,21 +51,27 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
 /// Says that there is no policy to run at all.
 pub fn nothing_to_run(args: &RunArgs, message: &str) {
     tracing::error!("{message}");
-    let report = outcome::not_run(String::new(), RunResult::Failed, message.to_owned());
+    let report =
+        outcome::not_run(String::new(), Mode::Enforce, RunResult::Failed, message.to_owned());
     terminate_with(args, &report.termination_message());
 }
 
 fn terminate_with(args: &RunArgs, message: &str) {
     let default = Path::new(DEFAULT_TERMINATION_LOG);
     let path = match &args.termination_log {
-        Some(path) => path,
-        None if default.exists() => default,
-        None => return,
+        Some(path) if !path.as_os_str().is_empty() => path,
+        _ if default.exists() => default,
+        _ => return,
     };
     if let Err(error) = std::fs::write(path, message) {
         let path = path.display();
         tracing::error!(%path, %error, "the termination message could not be written");
     }
+}
+
+/// Problems in one line.
+pub fn joined(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Prints one object.

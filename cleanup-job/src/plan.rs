@@ -8,8 +8,10 @@ use crate::args::{Output, PlanArgs};
 use crate::database::{self, Database, Purpose};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::load;
 use crate::measure::{self, Held};
-use crate::{load, output};
+use crate::output;
+use crate::preflight::{self, Refusal};
 
 /// `pgsweep plan`.
 pub async fn plan(args: &PlanArgs) -> Exit {
@@ -22,101 +24,106 @@ pub async fn plan(args: &PlanArgs) -> Exit {
     };
     let mut worst = Exit::Done;
     for source in &sources {
-        let exit = match source.policy() {
+        let (exit, shown) = match source.policy() {
             Ok(policy) => plan_policy(args, &policy).await,
             Err(problems) => {
-                let lines: Vec<_> =
-                    problems.iter().map(|problem| format!("\n  {problem}")).collect();
-                tracing::error!(
-                    "policy {} ({}) is wrong{}",
-                    source.name(),
-                    source.origin,
-                    lines.concat()
-                );
-                Exit::Wrong
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                (Exit::Wrong, Shown::refused(&source.name(), &problems))
             }
         };
+        shown.print(args.output);
         worst = worst.worst(exit);
     }
     worst
 }
 
-async fn plan_policy(args: &PlanArgs, policy: &Policy) -> Exit {
-    let Some(url) = &args.database_url else {
-        show(args.output, policy, &Plan::offline(policy), None);
-        return Exit::Done;
+async fn plan_policy(args: &PlanArgs, policy: &Policy) -> (Exit, Shown) {
+    let Some(url) = args.database_url.as_ref().filter(|url| !url.is_empty()) else {
+        let mut shown = Shown::planned(policy, &Plan::offline(policy), None, None);
+        shown.text.push_str("-- Without a database the columns' types and the primary key are not known: add --database-url for the exact SQL, and for what it would find.");
+        return (Exit::Done, shown);
     };
     match look(args, policy, url).await {
-        Ok(Ok((plan, held, verdict))) => {
-            show(args.output, policy, &plan, Some(&held));
-            match verdict {
-                Some((_, message)) => {
-                    tracing::error!("a run would stop before its first row: {message}");
-                    Exit::Guarded
+        Ok((plan, held, verdict)) => {
+            let exit = if verdict.is_some() { Exit::Guarded } else { Exit::Done };
+            (exit, Shown::planned(policy, &plan, Some(&held), verdict))
+        }
+        Err(refusal) => {
+            let (exit, problems) = match refusal {
+                Refusal::Failed(failure) => (failure.exit(), vec![failure.to_string()]),
+                Refusal::Schema(problems) => {
+                    (Exit::Wrong, problems.iter().map(SchemaProblem::to_string).collect())
                 }
-                None => Exit::Done,
-            }
-        }
-        Ok(Err(problems)) => {
-            for problem in problems {
-                let kind = problem.kind.as_str();
-                tracing::error!("rule {}: {kind}: {}", problem.rule, problem.message);
-            }
-            Exit::Wrong
-        }
-        Err(failure) => {
-            tracing::error!(sql_state = failure.sql_state, "{failure}");
-            failure.exit()
+            };
+            (exit, Shown::refused(&policy.name().to_string(), &problems))
         }
     }
 }
 
-type Looked = (Plan, Vec<Held>, Option<(usize, String)>);
+type Looked = (Plan, Vec<Held>, Option<String>);
 
-async fn look(
-    args: &PlanArgs,
-    policy: &Policy,
-    url: &str,
-) -> Result<Result<Looked, Vec<SchemaProblem>>, Failure> {
+async fn look(args: &PlanArgs, policy: &Policy, url: &str) -> Result<Looked, Refusal> {
     let token = CancellationToken::new();
     let mut database = Database::connect(url, args.connect_timeout, &token).await?;
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
     let now = database::now(&mut snapshot).await?;
-    let catalog = database::catalog(&mut snapshot, policy).await?;
-    let plan = match Plan::new(policy, &catalog) {
-        Ok(plan) => plan,
-        Err(problems) => return Ok(Err(problems)),
-    };
+    let plan = preflight::plan(&mut snapshot, policy, now).await?;
     let held = measure::held(&mut snapshot, &plan, now).await?;
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
-    Ok(Ok((plan, held, verdict)))
+    snapshot.commit().await.map_err(Failure::from)?;
+    Ok((plan, held, verdict.map(|(_, message)| message)))
 }
 
-fn show(format: Output, policy: &Policy, plan: &Plan, held: Option<&[Held]>) {
-    let rules = plan
-        .steps()
-        .iter()
-        .enumerate()
-        .map(|(index, step)| rule(step, held.and_then(|held| held.get(index))));
-    let rules: Vec<Value> = rules.collect();
-    if format == Output::Table {
-        for (step, rule) in plan.steps().iter().zip(&rules) {
-            output::print(&text(step, rule));
+/// What is shown of one policy, for people and for programs.
+struct Shown {
+    text: String,
+    object: Value,
+}
+
+impl Shown {
+    fn refused(name: &str, problems: &[String]) -> Self {
+        let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+        Self {
+            text: format!("{name} cannot run:{lines}"),
+            object: json!({"policy": name, "problems": problems, "rules": []}),
         }
-        if held.is_none() {
-            output::print(
-                "-- Without a database the columns' types and the primary key are not known: add --database-url for the exact SQL, and for what it would find.",
-            );
-        }
-        return;
     }
-    output::object(
-        format,
-        &json!({"policy": policy.name().to_string(), "rulesHash": policy.rules_hash(), "mode": policy.mode(), "rules": rules}),
-    );
+
+    fn planned(
+        policy: &Policy,
+        plan: &Plan,
+        held: Option<&[Held]>,
+        verdict: Option<String>,
+    ) -> Self {
+        let mut text = String::new();
+        let mut rules = Vec::new();
+        for (index, step) in plan.steps().iter().enumerate() {
+            let held = held.and_then(|held| held.get(index));
+            text.push_str(&step_text(step, held));
+            rules.push(step_object(step, held));
+        }
+        if let Some(verdict) = &verdict {
+            text.push_str(&format!("-- a run would stop before its first row: {verdict}\n"));
+        }
+        let object = json!({
+            "policy": policy.name().to_string(),
+            "rulesHash": policy.rules_hash(),
+            "mode": policy.mode(),
+            "problems": verdict.into_iter().collect::<Vec<_>>(),
+            "rules": rules,
+        });
+        Self { text, object }
+    }
+
+    fn print(&self, format: Output) {
+        match format {
+            Output::Table => output::print(self.text.trim_end()),
+            Output::Json | Output::Yaml => output::object(format, &self.object),
+        }
+    }
 }
 
-fn rule(step: &Step, held: Option<&Held>) -> Value {
+fn step_object(step: &Step, held: Option<&Held>) -> Value {
     let statement = step.change_batch(false);
     json!({
         "name": step.rule(),
@@ -126,26 +133,30 @@ fn rule(step: &Step, held: Option<&Held>) -> Value {
         "matched": held.map(|held| held.rows),
         "matchedIsEstimate": held.map(|held| held.is_estimate),
         "oldestOverdueSeconds": held.map(|held| held.overdue_seconds),
+        "warnings": step.warnings(),
         "sql": statement.text,
         "parameters": parameters(&statement),
     })
 }
 
-fn parameters(statement: &Statement) -> Vec<String> {
-    statement.binds.iter().map(policy::Bind::describe).collect()
-}
-
-fn text(step: &Step, rule: &Value) -> String {
+fn step_text(step: &Step, held: Option<&Held>) -> String {
     let statement = step.change_batch(false);
     let mut text = format!("-- rule {} ({})", step.rule(), step.action().kind().as_str());
-    if let Some(matched) = rule["matched"].as_i64() {
-        let overdue = rule["oldestOverdueSeconds"].as_i64().unwrap_or(0);
-        let rows = output::grouped(matched);
-        text = format!("{text}: {rows} rows now, the oldest due for {overdue} s");
+    if let Some(held) = held {
+        let about = if held.is_estimate { "about " } else { "" };
+        let (rows, overdue) = (output::grouped(held.rows), held.overdue_seconds);
+        text = format!("{text}: {about}{rows} rows now, the oldest due for {overdue} s");
+    }
+    for warning in step.warnings() {
+        text = format!("{text}\n-- warning: {warning}");
     }
     text = format!("{text}\n{};", statement.text);
     for (index, parameter) in parameters(&statement).iter().enumerate() {
         text = format!("{text}\n-- ${}: {parameter}", index + 1);
     }
-    format!("{text}\n")
+    format!("{text}\n\n")
+}
+
+fn parameters(statement: &Statement) -> Vec<String> {
+    statement.binds.iter().map(policy::Bind::describe).collect()
 }

@@ -5,17 +5,18 @@ pub mod outcome;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, SchemaProblem, StopReason};
+use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
 use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, execute};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
+use crate::preflight::{self, Refusal};
 use crate::progress::Progress;
 
 use outcome::{Ending, Outcome};
@@ -53,7 +54,7 @@ fn checked_policies(args: &RunArgs) -> Result<Vec<Policy>, Exit> {
     let checked: Vec<_> = sources.iter().map(Source::policy).collect();
     if checked.iter().any(Result::is_err) {
         for (source, checked) in sources.iter().zip(&checked) {
-            output::report(args, &not_run(source, checked), Exit::Wrong);
+            output::report(args, &not_run(args, source, checked), Exit::Wrong);
         }
         return Err(Exit::Wrong);
     }
@@ -62,16 +63,17 @@ fn checked_policies(args: &RunArgs) -> Result<Vec<Policy>, Exit> {
     Ok(checked.into_iter().flatten().map(as_asked).collect())
 }
 
-fn not_run(source: &Source, checked: &Result<Policy, Vec<Problem>>) -> RunReport {
+fn not_run(args: &RunArgs, source: &Source, checked: &Result<Policy, Vec<Problem>>) -> RunReport {
+    let dry_run = args.dry_run || source.document.pointer("/spec/mode") == Some(&"DryRun".into());
+    let mode = if dry_run { Mode::DryRun } else { Mode::Enforce };
     match checked {
         Ok(_) => {
             let message = "another policy of the same call is wrong".to_owned();
-            outcome::not_run(source.name(), RunResult::Skipped, message)
+            outcome::not_run(source.name(), mode, RunResult::Skipped, message)
         }
         Err(problems) => {
-            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            let message = format!("the policy is wrong: {}", problems.join("; "));
-            outcome::not_run(source.name(), RunResult::Failed, message)
+            let message = format!("the policy is wrong: {}", output::joined(problems));
+            outcome::not_run(source.name(), mode, RunResult::Failed, message)
         }
     }
 }
@@ -82,7 +84,8 @@ async fn run_policy(
     cancelled: &CancellationToken,
 ) -> (RunReport, Exit) {
     let began = Instant::now();
-    let run_id = args.job_uid.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let job_uid = args.job_uid.clone().filter(|uid| !uid.is_empty());
+    let run_id = job_uid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     tracing::info!(
         policy.namespace = policy.name().namespace,
         policy.name = policy.name().name,
@@ -95,7 +98,9 @@ async fn run_policy(
     let exit = match steps(args, policy, cancelled, began, &mut outcome).await {
         Ok(()) => outcome.conclude(),
         // The database that was not reached in time is not what ended this run.
-        Err(Ending::Failed(_)) if cancelled.is_cancelled() => outcome.end(Ending::Cancelled),
+        Err(Ending::Refused(Refusal::Failed(_))) if cancelled.is_cancelled() => {
+            outcome.end(Ending::Cancelled)
+        }
         Err(ending) => outcome.end(ending),
     };
     (outcome.into_report(began.elapsed()), exit)
@@ -109,8 +114,8 @@ async fn steps(
     began: Instant,
     outcome: &mut Outcome,
 ) -> Result<(), Ending> {
-    let mut database =
-        Database::connect(&args.database_url, args.connect_timeout, cancelled).await?;
+    let url = args.database_url.as_deref().unwrap_or_default();
+    let mut database = Database::connect(url, args.connect_timeout, cancelled).await?;
     let (now, plan, held) = tokio::select! {
         measured = measured(&mut database, policy, outcome) => measured?,
         // A count can be long, and nothing has changed yet.
@@ -128,7 +133,7 @@ async fn steps(
         };
         let done = execute(&mut context, policy, &plan).await;
         progress.end();
-        let left = left_over(&mut database, policy, &plan, now, &done).await;
+        let left = left_over(&mut database, policy, &plan, now, &done, cancelled).await;
         outcome.executed(&done, &left);
     }
     database.close().await;
@@ -144,11 +149,7 @@ async fn measured(
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
     let now = database::now(&mut snapshot).await?;
     outcome.began(now);
-    let catalog = database::catalog(&mut snapshot, policy).await?;
-    let plan = Plan::new(policy, &catalog)?;
-    if policy.mode() == Mode::Enforce {
-        measure::try_statements(&mut snapshot, &plan, now).await?;
-    }
+    let plan = preflight::plan(&mut snapshot, policy, now).await?;
     let held = measure::held(&mut snapshot, &plan, now).await?;
     outcome.measured(&plan, &held);
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
@@ -166,38 +167,42 @@ async fn left_over(
     plan: &Plan,
     now: Timestamp,
     done: &[Done],
+    cancelled: &CancellationToken,
 ) -> Vec<Option<Held>> {
-    let gone = done
-        .iter()
-        .filter_map(|done| done.failure.as_ref())
-        .any(|failure| failure.kind == crate::failure::FailureKind::Unavailable);
-    if gone {
+    let mut failures = done.iter().filter_map(|done| done.failure.as_ref());
+    if failures.any(|failure| failure.kind == FailureKind::Unavailable) {
         return vec![None; done.len()];
     }
-    let cancelled = done.iter().any(|done| done.stop == StopReason::Cancelled);
-    let patience = if cancelled { CANCELLED_PATIENCE } else { LEFT_OVER_PATIENCE };
     let counted = async {
         let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
-        measure::held(&mut snapshot, plan, now).await
+        measure::left(&mut snapshot, plan, now).await
     };
-    match tokio::time::timeout(patience, counted).await {
-        Ok(Ok(held)) => held.into_iter().map(Some).collect(),
-        Ok(Err(failure)) => {
-            tracing::warn!(error = %failure, "what is left could not be counted");
-            vec![None; done.len()]
+    let out_of_patience = async {
+        tokio::select! {
+            () = cancelled.cancelled() => tokio::time::sleep(CANCELLED_PATIENCE).await,
+            () = tokio::time::sleep(LEFT_OVER_PATIENCE) => {}
         }
-        Err(_) => vec![None; done.len()],
+    };
+    tokio::select! {
+        counted = counted => match counted {
+            Ok(left) => left.into_iter().map(Some).collect(),
+            Err(failure) => {
+                tracing::warn!(error = %failure, "what is left could not be counted");
+                vec![None; done.len()]
+            }
+        },
+        () = out_of_patience => vec![None; done.len()],
     }
 }
 
 impl From<Failure> for Ending {
     fn from(failure: Failure) -> Self {
-        Ending::Failed(failure)
+        Ending::Refused(Refusal::Failed(failure))
     }
 }
 
-impl From<Vec<SchemaProblem>> for Ending {
-    fn from(problems: Vec<SchemaProblem>) -> Self {
-        Ending::Schema(problems)
+impl From<Refusal> for Ending {
+    fn from(refusal: Refusal) -> Self {
+        Ending::Refused(refusal)
     }
 }

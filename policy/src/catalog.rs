@@ -1,11 +1,16 @@
 //! What the catalog of a database says of the tables of a policy, and what is
 //! wrong with it for a rule.
 
+mod found;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::crd::Mode;
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::policy::{Action, NewValue, Rule, Test};
+use crate::policy::Rule;
+
+use found::Found;
 
 /// The tables of a policy, as they are in the database.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,8 +28,10 @@ pub struct TableFacts {
     pub columns: Vec<ColumnFacts>,
     /// The columns of its primary key, in their order.
     pub primary_key: Vec<Identifier>,
-    /// Whether the planner's statistics know how many rows it has.
+    /// Whether the planner has statistics of it.
     pub analysed: bool,
+    /// The role that asks, quoted.
+    pub role: String,
     /// Whether the role may use its schema.
     pub can_use_schema: bool,
     /// Whether the role may read all of it, and with it the hidden column `ctid`.
@@ -40,17 +47,49 @@ pub enum RelationKind {
     Table,
     /// A partitioned table.
     PartitionedTable,
-    /// A view, foreign table or the like: refused.
+    /// A table with inheritance children: refused, since its key does not cover their rows.
+    Inherited,
+    /// A view: refused.
+    View,
+    /// A materialized view: refused.
+    MaterializedView,
+    /// A foreign table: refused.
+    ForeignTable,
+    /// A sequence or the like: refused.
     Other,
+}
+
+impl RelationKind {
+    /// Why a rule cannot name it; `None` where it can.
+    fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Table | Self::PartitionedTable => None,
+            Self::Inherited => {
+                Some("has inheritance children, whose rows its key does not cover; name each child")
+            }
+            Self::View => Some("is a view, not a table; name the table behind it"),
+            Self::MaterializedView => {
+                Some("is a materialized view, not a table; name the table behind it")
+            }
+            Self::ForeignTable => Some("is a foreign table; clean it on its own server"),
+            Self::Other => Some("is not a table"),
+        }
+    }
 }
 
 /// One column.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub struct ColumnFacts {
     /// Its name.
     pub name: Identifier,
-    /// Its type as SQL spells it, without a length: `character varying`, `"my schema"."my type"`.
+    /// Its type as SQL spells it, without a length and, for a domain, the type below it:
+    /// `character varying`, `"my schema"."my type"`.
     pub sql_type: String,
+    /// Whether it compares by operators of an extension, which statements of ours do not see.
+    pub foreign_operators: bool,
+    /// Whether it takes no NULL.
+    pub not_null: bool,
     /// Whether the database computes it.
     pub generated: bool,
     /// Whether the role may read it.
@@ -68,6 +107,12 @@ pub struct SchemaProblem {
     pub kind: SchemaProblemKind,
     /// One sentence that names table, column or privilege, and the way out.
     pub message: String,
+}
+
+impl fmt::Display for SchemaProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "rule {}: {}: {}", self.rule, self.kind.as_str(), self.message)
+    }
 }
 
 /// Kinds of [`SchemaProblem`], by stable names.
@@ -131,7 +176,7 @@ impl Catalog {
 
     /// Everything that keeps `rule` from running in `mode`.
     pub(crate) fn problems(&self, rule: &Rule, mode: Mode) -> Vec<SchemaProblem> {
-        let mut found = Found { rule, problems: Vec::new() };
+        let mut found = Found::new(rule);
         let table = rule.table().plain();
         let Some(facts) = self.table(rule.table()) else {
             let message = format!(
@@ -140,9 +185,8 @@ impl Catalog {
             found.add(SchemaProblemKind::TableMissing, message);
             return found.problems;
         };
-        if facts.kind == RelationKind::Other {
-            let message = format!("{table} is not a table; name the table behind it");
-            found.add(SchemaProblemKind::NotATable, message);
+        if let Some(refusal) = facts.kind.refusal() {
+            found.add(SchemaProblemKind::NotATable, format!("{table} {refusal}"));
             return found.problems;
         }
         if facts.primary_key.is_empty() {
@@ -177,96 +221,4 @@ impl ColumnFacts {
             "timestamp with time zone" | "timestamp without time zone" | "date"
         )
     }
-}
-
-struct Found<'a> {
-    rule: &'a Rule,
-    problems: Vec<SchemaProblem>,
-}
-
-impl Found<'_> {
-    fn add(&mut self, kind: SchemaProblemKind, message: String) {
-        self.problems.push(SchemaProblem { rule: self.rule.name().to_owned(), kind, message });
-    }
-
-    fn types(&mut self, facts: &TableFacts) {
-        let table = self.rule.table().plain();
-        for condition in self.rule.column_conditions() {
-            let Some(column) = facts.column(&condition.column) else { continue };
-            if matches!(condition.test, Test::OlderThan(_) | Test::NewerThan(_))
-                && !column.is_time()
-            {
-                let (name, sql_type) = (column.name.as_str(), &column.sql_type);
-                self.add(SchemaProblemKind::TypeMismatch, format!(
-                    "column \"{name}\" of {table} is of type {sql_type}; OlderThan and NewerThan need a timestamp or a date"
-                ));
-            }
-        }
-        let Action::Update(assignments) = self.rule.action() else { return };
-        for assignment in assignments {
-            let Some(column) = facts.column(&assignment.column) else { continue };
-            let (name, sql_type) = (column.name.as_str(), &column.sql_type);
-            if column.generated {
-                let message =
-                    format!("column \"{name}\" of {table} is generated and cannot be set");
-                self.add(SchemaProblemKind::TypeMismatch, message);
-            } else if assignment.to == NewValue::Now && !column.is_time() {
-                self.add(SchemaProblemKind::TypeMismatch, format!(
-                    "column \"{name}\" of {table} is of type {sql_type}; now needs a timestamp or a date"
-                ));
-            }
-        }
-    }
-
-    fn privileges(&mut self, facts: &TableFacts, mode: Mode) {
-        let table = self.rule.table();
-        let mut missing = Vec::new();
-        if !facts.can_use_schema {
-            missing.push(format!("USAGE ON SCHEMA {}", table.schema));
-        }
-        let named = self.rule.columns().filter_map(|name| facts.column(name));
-        let keys = facts.primary_key.iter().filter_map(|name| facts.column(name));
-        let unreadable: Vec<_> = named.chain(keys).filter(|column| !column.can_select).collect();
-        // A row that is changed is met by its `ctid`, which no grant on columns covers.
-        if mode == Mode::Enforce && !facts.can_select {
-            missing.push(format!("SELECT ON {table}"));
-        } else if !unreadable.is_empty() {
-            missing.push(on_columns("SELECT", &unreadable, table));
-        }
-        if mode == Mode::Enforce {
-            let written: Vec<_> = self.rule.written_columns().collect();
-            let unwritable: Vec<_> = facts
-                .columns
-                .iter()
-                .filter(|column| written.contains(&&column.name) && !column.can_update)
-                .collect();
-            if !unwritable.is_empty() {
-                missing.push(on_columns("UPDATE", &unwritable, table));
-            }
-            if *self.rule.action() == Action::Delete {
-                if !facts.can_delete {
-                    missing.push(format!("DELETE ON {table}"));
-                }
-                // Postgres lets only a role lock rows that may update a column of them.
-                if !facts.columns.iter().any(|column| column.can_update) {
-                    let keys: Vec<_> =
-                        facts.primary_key.iter().filter_map(|name| facts.column(name)).collect();
-                    missing.push(on_columns("UPDATE", &keys, table));
-                }
-            }
-        }
-        if !missing.is_empty() {
-            let grants = missing.join(", ");
-            let message =
-                format!("the role lacks a privilege; as the owner: GRANT {grants} TO the role");
-            self.add(SchemaProblemKind::PrivilegeMissing, message);
-        }
-    }
-}
-
-fn on_columns(privilege: &str, columns: &[&ColumnFacts], table: &QualifiedTable) -> String {
-    let mut names: Vec<_> = columns.iter().map(|column| column.name.to_string()).collect();
-    names.sort();
-    names.dedup();
-    format!("{privilege} ({}) ON {table}", names.join(", "))
 }

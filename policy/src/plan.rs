@@ -30,7 +30,19 @@ pub struct Step {
     pub(crate) max_rows: i64,
     pub(crate) max_percent_of_table: i64,
     pub(crate) analysed: bool,
+    pub(crate) warnings: Vec<&'static str>,
+    pub(crate) depends_on_earlier: bool,
 }
+
+/// A delete without any age: a young row goes as well as an old one.
+const NO_AGE_CONDITION: &str = "NoAgeCondition";
+/// An earlier rule writes what this one reads: what it holds at the start is not what it will meet.
+const COUNT_DEPENDS_ON_EARLIER_RULE: &str = "CountDependsOnEarlierRule";
+/// A column without a time zone is compared with UTC's clock.
+const TIMESTAMP_READ_AS_UTC: &str = "TimestampReadAsUtc";
+
+/// Rules with fewer rows than this are never stopped by a guard.
+const FREE_OF_GUARDS: i64 = 1000;
 
 impl Plan {
     /// Plans against a database.
@@ -42,9 +54,7 @@ impl Plan {
         let problems: Vec<_> =
             rules.iter().flat_map(|rule| catalog.problems(rule, policy.mode())).collect();
         if problems.is_empty() {
-            let steps =
-                rules.iter().map(|rule| Step::new(policy, rule, catalog.table(rule.table())));
-            Ok(Self { steps: steps.collect() })
+            Ok(Self::of(policy, |rule| catalog.table(rule.table())))
         } else {
             Err(problems)
         }
@@ -54,7 +64,17 @@ impl Plan {
     /// and the primary key are not known then.
     #[must_use]
     pub fn offline(policy: &Policy) -> Self {
-        Self { steps: policy.rules().iter().map(|rule| Step::new(policy, rule, None)).collect() }
+        Self::of(policy, |_| None)
+    }
+
+    fn of<'a>(policy: &Policy, facts: impl Fn(&Rule) -> Option<&'a TableFacts>) -> Self {
+        let rules = policy.rules();
+        let step = |(index, rule): (usize, &Rule)| {
+            let mut step = Step::new(policy, rule, facts(rule));
+            step.warn(rule, &rules[..index]);
+            step
+        };
+        Self { steps: rules.iter().enumerate().map(step).collect() }
     }
 
     /// The steps, in the order of the rules.
@@ -91,7 +111,49 @@ impl Step {
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),
+            warnings: Vec::new(),
+            depends_on_earlier: false,
         }
+    }
+
+    fn warn(&mut self, rule: &Rule, earlier: &[Rule]) {
+        if self.action == Action::Delete && self.age.is_none() {
+            self.warnings.push(NO_AGE_CONDITION);
+        }
+        let reads: Vec<_> = rule.read_columns().collect();
+        let feeds = |other: &Rule| {
+            *other.table() == self.table
+                && other.written_columns().any(|column| reads.contains(&column))
+        };
+        if earlier.iter().any(feeds) {
+            self.depends_on_earlier = true;
+            self.warnings.push(COUNT_DEPENDS_ON_EARLIER_RULE);
+        }
+        let naive = |column: &Identifier| {
+            self.types.get(column).is_some_and(|sql_type| sql_type == "timestamp without time zone")
+        };
+        if rule.timed_columns().any(naive) {
+            self.warnings.push(TIMESTAMP_READ_AS_UTC);
+        }
+    }
+
+    /// Names of what is odd about the rule.
+    #[must_use]
+    pub fn warnings(&self) -> &[&'static str] {
+        &self.warnings
+    }
+
+    /// Whether an earlier rule writes what this one reads, so that its guard must speak again
+    /// when its turn comes.
+    #[must_use]
+    pub fn depends_on_earlier(&self) -> bool {
+        self.depends_on_earlier
+    }
+
+    /// Up to how many rows it is worth counting: the cap, and what guards need to know.
+    #[must_use]
+    pub fn counted_up_to(&self) -> i64 {
+        self.max_rows.max(FREE_OF_GUARDS)
     }
 
     /// Name of the rule.
@@ -140,8 +202,7 @@ impl Step {
     /// `None` when so few match that no guard applies.
     #[must_use]
     pub fn rows_demanded_by_guard(&self, matched: i64) -> Option<i64> {
-        const FREE: i64 = 1000;
-        if matched <= FREE || self.max_percent_of_table >= 100 {
+        if matched <= FREE_OF_GUARDS || self.max_percent_of_table >= 100 {
             return None;
         }
         let percent = self.max_percent_of_table.max(1);

@@ -193,12 +193,17 @@ impl Rule {
         self.assignments().iter().map(|assignment| &assignment.column)
     }
 
+    /// The columns that are compared with the start of the run.
+    pub(crate) fn timed_columns(&self) -> impl Iterator<Item = &Identifier> {
+        let timed = self
+            .column_conditions()
+            .filter(|condition| matches!(condition.test, Test::OlderThan(_) | Test::NewerThan(_)));
+        timed.map(|condition| &condition.column)
+    }
+
     /// Every condition on one column, those inside `anyOf` too.
     pub fn column_conditions(&self) -> impl Iterator<Item = &ColumnCondition> {
-        self.conditions.iter().flat_map(|condition| match condition {
-            Condition::Column(condition) => std::slice::from_ref(condition),
-            Condition::AnyOf(conditions) => conditions,
-        })
+        conditions_of(&self.conditions)
     }
 
     /// The first condition that every row must be older than, if there is one.
@@ -226,6 +231,14 @@ impl Rule {
             Action::Delete => &[],
         }
     }
+}
+
+/// Every condition on one column, those inside `anyOf` too.
+pub(crate) fn conditions_of(conditions: &[Condition]) -> impl Iterator<Item = &ColumnCondition> {
+    conditions.iter().flat_map(|condition| match condition {
+        Condition::Column(condition) => std::slice::from_ref(condition),
+        Condition::AnyOf(conditions) => conditions,
+    })
 }
 
 /// One entry of `where`.

@@ -50,7 +50,10 @@ fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<String> {
     if schema.x_kubernetes_int_or_string == Some(true) {
         let fits = value.is_string() || value.is_i64();
         return (!fits).then(|| {
-            format!("must be a string or an integer, not {}; put it in quotes", kind_of(value))
+            format!(
+                "must be a string or a 64-bit integer, not {}; put it in quotes",
+                kind_of(value)
+            )
         });
     }
     let wanted = schema.type_.as_deref()?;
@@ -71,7 +74,8 @@ fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+        Value::Number(number) if number.is_i64() => "integer",
+        Value::Number(number) if number.is_u64() => "a larger integer",
         Value::Number(_) => "decimal",
         Value::String(_) => "string",
         Value::Array(_) => "array",

@@ -143,12 +143,14 @@ impl<'a> Builder<'a> {
     /// Text with a trailing `Z` read as `timestamp` is UTC's wall clock, which is
     /// how a column without a zone is read.
     fn cast_time(&mut self, bind: Bind, column: &Identifier) -> String {
-        let zoned = matches!(
-            self.step.types.get(column).map(String::as_str),
-            None | Some("timestamp with time zone")
-        );
-        let sql_type = if zoned { "timestamptz" } else { "timestamp" };
-        format!("CAST({} AS {sql_type})", self.bind(bind))
+        format!("CAST({} AS {})", self.bind(bind), self.time_type(column))
+    }
+
+    fn time_type(&self, column: &Identifier) -> &'static str {
+        match self.step.types.get(column).map(String::as_str) {
+            None | Some("timestamp with time zone") => "timestamptz",
+            Some(_) => "timestamp",
+        }
     }
 
     fn finish(self) -> Statement {

@@ -55,9 +55,19 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             rules,
         });
     }
-    problems.sort();
+    problems.sort_by_cached_key(|problem| (natural(&problem.path), problem.message.clone()));
     problems.dedup();
     Err(problems)
+}
+
+/// A path as it is sorted by people: `rules[2]` before `rules[10]`.
+fn natural(path: &str) -> Vec<(u64, String)> {
+    let parts = path.split(['.', '[', ']']).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            part.parse().map_or((u64::MAX, part.to_owned()), |index| (index, String::new()))
+        })
+        .collect()
 }
 
 type Settings = (Schedule, Limits, Execution, crate::crd::Mode);

@@ -138,3 +138,32 @@ impl Run {
         })
     }
 }
+
+/// One rule: what expired in `codes` an hour ago is deleted.
+pub const DELETE_OLD: &str = "
+- name: delete-old
+  table: {schema: public, name: codes}
+  where: [{column: expires_at, operator: OlderThan, age: 1h}]
+  action: {delete: {}}
+";
+
+/// A database with a table `codes`, whose row `n` expired `n` minutes ago.
+pub async fn codes(rows: u32) -> Result<Database> {
+    let database = Database::create().await?;
+    let sql = format!(
+        "CREATE TABLE codes (id bigint PRIMARY KEY, expires_at timestamptz, state text DEFAULT 'new');
+         CREATE INDEX ON codes (expires_at);
+         INSERT INTO codes SELECT n, now() - n * interval '1 minute' FROM generate_series(1, {rows}) AS n;
+         ANALYZE codes"
+    );
+    database.execute(&sql).await?;
+    Ok(database)
+}
+
+/// A digest of all rows of a table.
+pub async fn fingerprint(database: &Database, table: &str) -> Result<String> {
+    let sql = format!(
+        "SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} AS t"
+    );
+    database.scalar(&sql).await
+}

@@ -85,7 +85,7 @@ async fn what_does_not_fit_the_schema_is_named_before_the_first_row() -> Result<
         (
             changed("name: codes}\n  where: [", "name: shown}\n  where: ["),
             "42809",
-            "rule clear: NotATable: app.shown is not a table",
+            "rule clear: NotATable: app.shown is a view, not a table; name the table behind it",
         ),
         (
             changed("name: codes}\n  where: [", "name: bare}\n  where: ["),
@@ -189,7 +189,14 @@ async fn a_database_that_is_away_a_wrong_password_and_a_wrong_name_are_told_apar
         (no_such_database.as_str(), 2, "3D000", "there is no database of that name"),
         ("mysql://u:canary-5e1f@127.0.0.1/x", 2, "", "must begin with postgres://"),
         ("postgres://u:canary-5e1f@127.0.0.1:port/x", 2, "", "the database URL cannot be read"),
-        ("postgres://u:canary-5e1f@127.0.0.1:1/x?sslcret=1", 2, "", "unknown option \"sslcret\""),
+        ("postgres://u:abc?canary-5e1f@127.0.0.1:1/x", 2, "", "the database URL cannot be read"),
+        (
+            "postgres://u:canary-5e1f@127.0.0.1:1/x?options=-c%20x",
+            2,
+            "",
+            "the option options, which is not taken",
+        ),
+        ("", 2, "", "must begin with postgres://"),
     ] {
         let ended = job::run(&policy(RULES), url, &[]).await?;
         assert_eq!(ended.code, Some(code), "{words}: {}", ended.output);
@@ -218,6 +225,64 @@ async fn a_wrong_policy_ends_with_every_problem_in_log_and_termination_message()
     ] {
         assert!(message.contains(words), "{message}");
         assert!(ended.output.contains(words), "{}", ended.output);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_second_rule_is_found_before_the_first_changes_a_row() -> Result<()>
+{
+    let database = codes().await?;
+    database
+        .execute(
+            "CREATE TYPE app.kind AS ENUM ('a'); ALTER TABLE app.codes ADD kind app.kind, ADD due timestamptz, ADD kept int NOT NULL DEFAULT 1;
+             CREATE TABLE app.parent (id int PRIMARY KEY, state text); CREATE TABLE app.child () INHERITS (app.parent)",
+        )
+        .await?;
+    for (from, to, state, words) in [
+        (
+            "set: [{column: state, value: done}]",
+            "set: [{column: kind, value: nope}]",
+            "22P02",
+            "cannot be read as the column's type",
+        ),
+        (
+            "set: [{column: state, value: done}]",
+            "set: [{column: due, value: 'not a date'}]",
+            "22007",
+            "cannot be read as the column's type",
+        ),
+        (
+            "set: [{column: state, value: done}]",
+            "set: [{column: kept, setNull: true}]",
+            "42804",
+            "is NOT NULL",
+        ),
+        (
+            "column: state, operator: Equals, value: used",
+            "column: due, operator: LessThan, value: now",
+            "42804",
+            "use OlderThan or NewerThan with an age",
+        ),
+        (
+            "name: codes}\n  where: [",
+            "name: parent}\n  where: [",
+            "42809",
+            "has inheritance children",
+        ),
+    ] {
+        for arguments in [&[][..], &["--dry-run"]] {
+            let ended = job::run(&changed(from, to), &database.url(), arguments).await?;
+            assert_eq!(ended.code, Some(2), "{to}: {}", ended.output);
+            assert!(message(&ended).contains(words), "{to}: {}", message(&ended));
+            let states = ended.report["rules"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|rule| &rule["sqlState"]);
+            assert!(states.into_iter().any(|found| found == state), "{to}: {}", ended.report);
+            assert!(untouched(&database).await?, "{to}");
+        }
     }
     Ok(())
 }

@@ -6,15 +6,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::Database;
-use tests::job::{Run, policy, run_on, with};
+use tests::job::{DELETE_OLD, Run, policy, run_on, with};
 use tests::wait;
-
-const DELETE_OLD: &str = "
-- name: delete-old
-  table: {schema: public, name: codes}
-  where: [{column: expires_at, operator: OlderThan, age: 1h}]
-  action: {delete: {}}
-";
 
 async fn overdue_codes(rows: u32) -> Result<Database> {
     let database = Database::create().await?;

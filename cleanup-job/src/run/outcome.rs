@@ -7,15 +7,15 @@ use policy::{Mode, Plan, Policy, RuleOutcome, RunReport, RunResult, SchemaProble
 
 use crate::execute::Done;
 use crate::exit::Exit;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::FailureKind;
 use crate::measure::Held;
+use crate::output;
+use crate::preflight::Refusal;
 
 /// Why a run ended before its first row.
 pub enum Ending {
     /// Something was wrong.
-    Failed(Failure),
-    /// The database's tables do not fit the policy.
-    Schema(Vec<SchemaProblem>),
+    Refused(Refusal),
     /// The process was asked to end.
     Cancelled,
     /// A guard stopped it at this rule.
@@ -30,19 +30,22 @@ pub enum Ending {
 /// What is known of a run so far.
 pub struct Outcome {
     report: RunReport,
+    max_rows_per_run: i64,
+    /// Rows that a run would handle within its caps.
+    due: i64,
     incomplete: bool,
     unavailable: bool,
 }
 
 /// The report of a policy that was not run: it is wrong, or another one of the same call is.
-pub fn not_run(policy: String, result: RunResult, message: String) -> RunReport {
+pub fn not_run(policy: String, mode: Mode, result: RunResult, message: String) -> RunReport {
     RunReport {
         policy,
         generation: 0,
         rules_hash: String::new(),
         run_id: String::new(),
         epoch: 0,
-        mode: Mode::Enforce,
+        mode,
         result,
         stop_reason: if result == RunResult::Skipped {
             StopReason::Blocked
@@ -84,13 +87,18 @@ impl Outcome {
             generation: policy.generation(),
             rules_hash: policy.rules_hash().to_owned(),
             run_id,
-            mode: policy.mode(),
             stop_reason: StopReason::Drained,
             attempts: 1,
             rules: rules.collect(),
-            ..not_run(policy.name().to_string(), RunResult::Succeeded, String::new())
+            ..not_run(policy.name().to_string(), policy.mode(), RunResult::Succeeded, String::new())
         };
-        Self { report, incomplete: false, unavailable: false }
+        Self {
+            report,
+            max_rows_per_run: policy.limits().max_rows_per_run,
+            due: 0,
+            incomplete: false,
+            unavailable: false,
+        }
     }
 
     /// The database was reached.
@@ -106,12 +114,21 @@ impl Outcome {
             rule.remaining = held.rows;
             rule.oldest_overdue_seconds = held.overdue_seconds;
             rule.strategy = Some(step.strategy());
+            rule.warnings = step.warnings().iter().map(|warning| (*warning).to_owned()).collect();
+            let capped = held.rows > step.max_rows();
+            rule.stop_reason =
+                Some(if capped { StopReason::RowLimit } else { StopReason::Drained });
+            self.due += held.rows.min(step.max_rows());
         }
+        self.due = self.due.min(self.max_rows_per_run);
     }
 
     /// The rules were carried out; `left` is what they still hold, where that could be counted.
     pub fn executed(&mut self, done: &[Done], left: &[Option<Held>]) {
         for ((rule, done), left) in self.report.rules.iter_mut().zip(done).zip(left) {
+            self.incomplete |= done.kept > 0 || done.failure.is_some();
+            let failure = done.failure.as_ref();
+            self.unavailable |= failure.is_some_and(|it| it.kind == FailureKind::Unavailable);
             rule.affected = done.affected;
             rule.batches = done.batches;
             match left {
@@ -121,23 +138,12 @@ impl Outcome {
                 }
                 None => rule.remaining = (rule.matched - rule.affected).max(0),
             }
-            let mut stop = done.stop;
-            if rule.remaining == 0 && stop == StopReason::RowLimit {
-                stop = StopReason::Drained;
-            }
-            if stop == StopReason::Drained && rule.remaining > 0 {
-                // Both passes met every row that was free: these are held by the app.
-                stop = StopReason::Blocked;
-                rule.skipped_locked = rule.remaining;
-                "other transactions held these rows during both passes, or a trigger kept them; the next run tries again"
-                    .clone_into(&mut rule.message);
-            }
+            rule.failed = done.kept;
+            let stop = stop_reason(rule, done);
             if let Some(failure) = &done.failure {
                 rule.sql_state.clone_from(&failure.sql_state);
-                rule.message.clone_from(&failure.message);
-                self.incomplete = true;
-                self.unavailable |= failure.kind == FailureKind::Unavailable;
             }
+            rule.message = message(rule, done, stop);
             rule.stop_reason = Some(stop);
         }
     }
@@ -145,12 +151,9 @@ impl Outcome {
     /// Every step was taken.
     pub fn conclude(&mut self) -> Exit {
         if self.report.mode == Mode::DryRun {
-            for rule in &mut self.report.rules {
-                rule.stop_reason = Some(StopReason::Drained);
-            }
             self.report.message = format!(
                 "a dry run: {} rows would be handled, none was changed",
-                self.report.rows_matched()
+                output::grouped(self.due)
             );
             return Exit::Done;
         }
@@ -166,6 +169,7 @@ impl Outcome {
             StopReason::Drained => (RunResult::Succeeded, Exit::Done),
             StopReason::Cancelled => (RunResult::PartiallySucceeded, Exit::Terminated),
             _ if self.unavailable => (RunResult::Failed, Exit::Unavailable),
+            _ if self.incomplete && self.nothing_worked() => (RunResult::Failed, Exit::Incomplete),
             _ if self.incomplete => (RunResult::PartiallySucceeded, Exit::Incomplete),
             _ => (RunResult::PartiallySucceeded, Exit::Done),
         };
@@ -174,11 +178,19 @@ impl Outcome {
         exit
     }
 
+    fn nothing_worked(&self) -> bool {
+        let worked = |rule: &RuleOutcome| {
+            matches!(rule.stop_reason, Some(StopReason::Drained | StopReason::RowLimit))
+        };
+        self.report.rows_affected() == 0 && !self.report.rules.iter().any(worked)
+    }
+
     fn sentence(&self, stop: StopReason) -> String {
-        let failed =
-            self.report.rules.iter().find(|rule| {
-                !rule.sql_state.is_empty() || rule.stop_reason == Some(StopReason::Error)
-            });
+        let failed = self.report.rules.iter().find(|rule| {
+            let stop = rule.stop_reason;
+            !rule.sql_state.is_empty()
+                || matches!(stop, Some(StopReason::Error | StopReason::BlastRadius))
+        });
         match (stop, failed) {
             (StopReason::Cancelled, _) => {
                 "the run was asked to end; what was done is done, the rest waits for the next run"
@@ -201,7 +213,7 @@ impl Outcome {
     /// The run ended before its first row.
     pub fn end(&mut self, ending: Ending) -> Exit {
         match ending {
-            Ending::Failed(failure) => {
+            Ending::Refused(Refusal::Failed(failure)) => {
                 let stop = match failure.kind {
                     FailureKind::Contention => StopReason::LockTimeout,
                     _ => StopReason::Error,
@@ -225,7 +237,7 @@ impl Outcome {
                 }
                 Exit::Terminated
             }
-            Ending::Schema(problems) => {
+            Ending::Refused(Refusal::Schema(problems)) => {
                 self.end_with_schema_problems(&problems);
                 Exit::Wrong
             }
@@ -256,12 +268,7 @@ impl Outcome {
                 first.kind.sql_state().clone_into(&mut rule.sql_state);
             }
         }
-        let all: Vec<_> = problems
-            .iter()
-            .map(|problem| {
-                format!("rule {}: {}: {}", problem.rule, problem.kind.as_str(), problem.message)
-            })
-            .collect();
+        let all: Vec<_> = problems.iter().map(SchemaProblem::to_string).collect();
         self.report.message = all.join("; ");
     }
 
@@ -272,6 +279,32 @@ impl Outcome {
     }
 }
 
+/// Why a rule ended, by what it did and what it still holds.
+fn stop_reason(rule: &RuleOutcome, done: &Done) -> StopReason {
+    match done.stop {
+        StopReason::RowLimit if rule.remaining == 0 => StopReason::Drained,
+        StopReason::Drained if done.kept > 0 => StopReason::Error,
+        // Both passes met every row that was free.
+        StopReason::Drained if rule.remaining > 0 => StopReason::Blocked,
+        stop => stop,
+    }
+}
+
+fn message(rule: &mut RuleOutcome, done: &Done, stop: StopReason) -> String {
+    if stop == StopReason::Blocked {
+        rule.skipped_locked = rule.remaining;
+    }
+    match (&done.failure, stop) {
+        (Some(failure), _) => failure.message.clone(),
+        (None, StopReason::Error) if done.kept > 0 => format!("a trigger kept {} rows", done.kept),
+        (None, StopReason::Error) => "not begun: an earlier rule ended the run".to_owned(),
+        (None, StopReason::Blocked) => {
+            "other transactions held these rows during both passes, or another rule made them due; the next run tries again".to_owned()
+        }
+        (None, _) => String::new(),
+    }
+}
+
 /// Which stop reason of its rules a run takes over: what ended it before what merely limited it.
 fn weight(stop: StopReason) -> u8 {
     match stop {
@@ -279,12 +312,9 @@ fn weight(stop: StopReason) -> u8 {
         StopReason::Blocked => 1,
         StopReason::RowLimit => 2,
         StopReason::TimeBudget => 3,
-        StopReason::LockTimeout => 4,
+        StopReason::LockTimeout | StopReason::BlastRadius => 4,
         StopReason::Error => 5,
         StopReason::Cancelled => 6,
-        StopReason::BlastRadius
-        | StopReason::ReplicaLag
-        | StopReason::LockHeld
-        | StopReason::Held => 7,
+        StopReason::ReplicaLag | StopReason::LockHeld | StopReason::Held => 7,
     }
 }

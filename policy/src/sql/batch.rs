@@ -1,7 +1,7 @@
 //! The statements of one step: counting its rows, and changing a batch of them.
 
 use crate::plan::Step;
-use crate::policy::{Action, Assignment, NewValue};
+use crate::policy::{Action, Assignment, NewValue, Test, conditions_of};
 
 use super::{Bind, Builder, Statement};
 
@@ -123,6 +123,40 @@ impl Step {
         ));
         sql.push(&self.batch_result());
         sql.finish()
+    }
+
+    /// Reads every value of the rule as the type that it is compared with or set to: one row, or
+    /// the error that the first batch would meet. `EXPLAIN` alone reads only some types.
+    #[must_use]
+    pub fn read_values(&self) -> Option<Statement> {
+        let mut sql = Builder::new(self);
+        let mut values = Vec::new();
+        for condition in conditions_of(&self.conditions) {
+            let bind = match &condition.test {
+                Test::Equals(value)
+                | Test::NotEquals(value)
+                | Test::LessThan(value)
+                | Test::GreaterThan(value) => Bind::Text(value.to_string()),
+                Test::In(list) | Test::NotIn(list) => {
+                    Bind::Texts(list.iter().map(ToString::to_string).collect())
+                }
+                Test::IsNull | Test::IsNotNull | Test::OlderThan(_) | Test::NewerThan(_) => {
+                    continue;
+                }
+            };
+            values.push(sql.cast(bind, &condition.column));
+        }
+        if let Action::Update(assignments) = &self.action {
+            for assignment in assignments {
+                if let NewValue::Scalar(value) = &assignment.to {
+                    values.push(sql.cast(Bind::Text(value.to_string()), &assignment.column));
+                }
+            }
+        }
+        // One boolean: what the values are must not come back.
+        let read: Vec<_> = values.iter().map(|value| format!("{value} IS NULL")).collect();
+        sql.push(&format!("SELECT {}", read.join(" OR ")));
+        (!values.is_empty()).then(|| sql.finish())
     }
 
     /// `EXPLAIN` of the first batch: has the database check types, values and

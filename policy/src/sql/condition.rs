@@ -43,10 +43,12 @@ impl Builder<'_> {
             }
             Test::IsNull => format!("{column} IS NULL"),
             Test::IsNotNull => format!("{column} IS NOT NULL"),
-            // `-infinity` is before every cutoff and yet means "never": it is not old.
+            // `-infinity` is before every cutoff and yet means "never": it is not old. A range, and
+            // not isfinite(), so that the planner's estimate stays right and an index bounds both ends.
             Test::OlderThan(age) => {
                 let cutoff = self.cast_time(Bind::Cutoff(*age), name);
-                format!("({column} < {cutoff} AND isfinite({column}))")
+                let never = format!("CAST('-infinity' AS {})", self.time_type(name));
+                format!("({column} < {cutoff} AND {column} > {never})")
             }
             Test::NewerThan(age) => {
                 let cutoff = self.cast_time(Bind::Cutoff(*age), name);

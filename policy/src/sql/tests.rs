@@ -33,6 +33,8 @@ fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
     let column = |(name, sql_type): &(&str, &str)| ColumnFacts {
         name: identifier(name),
         sql_type: (*sql_type).to_owned(),
+        foreign_operators: false,
+        not_null: false,
         generated: false,
         can_select: true,
         can_update: true,
@@ -42,6 +44,7 @@ fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
         columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(|name| identifier(name)).collect(),
         analysed: true,
+        role: "cleaner".to_owned(),
         can_use_schema: true,
         can_select: true,
         can_delete: true,

@@ -53,9 +53,11 @@ fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
 
 fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>) -> Option<Rule> {
     refuse_when_set(is_set(value, "emit"), path, "emit", problems);
-    let table = table(value.get("table")?, &format!("{path}.table"), problems);
+    let table =
+        value.get("table").and_then(|value| table(value, &format!("{path}.table"), problems));
     let conditions = conditions(value, path, problems);
-    let action = action(value.get("action")?, &format!("{path}.action"), problems);
+    let action =
+        value.get("action").and_then(|value| action(value, &format!("{path}.action"), problems));
     let limits: RuleLimitsSpec =
         value.get("limits").map_or_else(|| Some(RuleLimitsSpec::default()), piece)?;
     Some(Rule {
@@ -150,8 +152,11 @@ fn column_condition(
     check_operands(spec, path, problems);
     let scalar = || spec.value.clone();
     let list = || spec.values.clone();
-    for value in spec.value.iter().chain(spec.values.iter().flatten()) {
+    if let Some(value) = &spec.value {
         check_scalar(value, &format!("{path}.value"), problems);
+    }
+    for (index, value) in spec.values.iter().flatten().enumerate() {
+        check_scalar(value, &format!("{path}.values[{index}]"), problems);
     }
     let mut span = || -> Option<Age> { age(&format!("{path}.age"), spec.age.as_ref()?, problems) };
     let test = match spec.operator {

@@ -214,12 +214,12 @@ fn each_wrong_field_is_named_with_its_path() {
         (
             "/spec/rules/0/where/1/anyOf/0/values",
             json!([true]),
-            "spec.rules[0].where[1].anyOf[0].values[0]: must be a string or an integer, not boolean; put it in quotes",
+            "spec.rules[0].where[1].anyOf[0].values[0]: must be a string or a 64-bit integer, not boolean; put it in quotes",
         ),
         (
             "/spec/rules/1/where/0/value",
             json!(1.5),
-            "spec.rules[1].where[0].value: must be a string or an integer, not decimal; put it in quotes",
+            "spec.rules[1].where[0].value: must be a string or a 64-bit integer, not decimal; put it in quotes",
         ),
         (
             "/spec/rules/1/where/0/value",
