@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -169,6 +170,11 @@ fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option
             problems.push(Problem::new(field, problem.to_string()));
         }
     }
+    if let Ok(schedule) = &parsed
+        && schedule.after(Timestamp::UNIX_EPOCH).is_none()
+    {
+        problems.push(Problem::new("spec.schedule", "names a day that never comes"));
+    }
     parsed.ok()
 }
 
@@ -190,6 +196,11 @@ fn check_labels(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
         if label.starts_with("pgsweep.dev/") || label.starts_with("app.kubernetes.io/") {
             let message =
                 "must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's";
+            problems.push(Problem::new(format!("spec.podTemplate.labels.{label}"), message));
+        }
+        let of_jobs = ["job-name", "controller-uid"].contains(&label.as_str());
+        if of_jobs || label.starts_with("batch.kubernetes.io/") {
+            let message = "must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's";
             problems.push(Problem::new(format!("spec.podTemplate.labels.{label}"), message));
         }
     }

@@ -1,5 +1,6 @@
 //! The whole line as a user sees it: the chart installed by Helm, policies applied by kubectl,
 //! Jobs that run the release image against a real Postgres.
+// Longer than 400 lines: all of them tell of one line, with the same few helpers.
 
 use std::time::Duration;
 
@@ -389,6 +390,28 @@ async fn the_operator_asks_for_no_secret() -> Result<()> {
         let may = ["auth", "can-i", "--list", "--as", &account];
         let list = cluster.kubectl(may).await?;
         assert!(!list.contains("secrets"), "{list}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn jobs_that_end_together_are_each_counted_though_the_history_limit_removes_them()
+-> Result<()> {
+    let database = codes(10).await?;
+    in_namespace(&database, async |_, namespace| {
+        let mut policy = sweep(&delete_old());
+        policy["spec"]["successfulJobsHistoryLimit"] = json!(1);
+        namespace.apply(&policy.to_string()).await?;
+        reason(namespace, "Ready", "Scheduled").await?;
+        for name in ["one", "two", "three", "four"] {
+            by_hand(namespace, name).await?;
+        }
+        let seen = after_runs(namespace, 4).await?;
+        let history = seen["status"]["history"].as_array().into_iter().flatten();
+        let names: std::collections::BTreeSet<_> =
+            history.filter_map(|run| run["jobName"].as_str()).collect();
+        assert_eq!(names, ["one", "two", "three", "four"].into());
         Ok(())
     })
     .await

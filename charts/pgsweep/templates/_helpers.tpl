@@ -1,16 +1,16 @@
 {{/* The name of every namespaced object. */}}
 {{- define "pgsweep.operator" -}}
-{{ printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") }}
+{{ printf "%s-operator" (.Release.Name | replace "." "-" | trunc 54 | trimSuffix "-") }}
 {{- end }}
 
-{{/* The name of every object of the cluster: one release name may be used in many namespaces. */}}
+{{/* The name of every object of the cluster. One release a cluster: two operators would undo each other's work. */}}
 {{- define "pgsweep.clusterWide" -}}
 {{ printf "pgsweep:%s:%s" .Release.Namespace .Release.Name }}
 {{- end }}
 
 {{- define "pgsweep.selectorLabels" -}}
 app.kubernetes.io/name: pgsweep
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::build::{Applied, Built, DesiredCronJob, Resources, WantedCronJob};
 use super::observe::{Observed, ObservedCronJob};
-use super::refusal::{is_conflict, is_transient, words};
+use super::refusal::{is_there_already, is_transient, words};
 use crate::metrics::Metrics;
 use decision::{Decision, Suspension, decide, decide_suspension};
 
@@ -259,7 +259,7 @@ async fn create_run(
         PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
     match api.create(&parameters, &job).await {
         Ok(_) => Ok(Ok(token.unwrap_or_default())),
-        Err(error) if is_conflict(&error) => Ok(Ok(token.unwrap_or_default())),
+        Err(error) if is_there_already(&error) => Ok(Ok(token.unwrap_or_default())),
         Err(error) if is_transient(&error) => Err(ApplyError::CreateRun(Box::new(error))),
         Err(error) => Ok(Err(refused("the Job of the runNow token", &error))),
     }

@@ -54,7 +54,14 @@ pub fn policy() -> ObservedPolicy {
 
 /// That policy, with nothing else in the cluster.
 pub fn observed() -> Observed {
-    Observed { policy: policy(), cron_job: None, jobs: vec![], pods: vec![], now: now() }
+    Observed {
+        policy: policy(),
+        cron_job: None,
+        jobs: vec![],
+        pods: vec![],
+        has_gone: false,
+        now: now(),
+    }
 }
 
 pub fn valid() -> ValidPolicy {

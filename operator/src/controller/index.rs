@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
@@ -16,7 +17,16 @@ pub trait Digest: Sized + Send + Sync + 'static {
 
     /// What to keep; `None` for an object that cannot be a policy's.
     fn digest(object: &Self::Object) -> Option<Entry<Self>>;
+
+    /// Whether it tells how something ended, and is kept for a while after the object is gone:
+    /// a Job may be deleted, by its CronJob's history limits for one, before it was counted.
+    fn is_last_word(&self) -> bool {
+        false
+    }
 }
+
+/// How long the last word of an object that is gone is kept.
+pub const LINGER: Duration = Duration::from_mins(1);
 
 /// What is kept of one object, and where it belongs.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,22 +55,38 @@ pub struct Index<T> {
 struct Entries<T> {
     by_policy: HashMap<PolicyName, BTreeMap<String, Arc<T>>>,
     policies: HashMap<String, PolicyName>,
+    /// When objects went whose last word is kept.
+    gone: HashMap<String, Instant>,
     /// The next contents, while the watch lists all objects anew.
     listed: Option<Vec<Entry<T>>>,
 }
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        let entries = Entries { by_policy: HashMap::new(), policies: HashMap::new(), listed: None };
+        let entries = Entries {
+            by_policy: HashMap::new(),
+            policies: HashMap::new(),
+            gone: HashMap::new(),
+            listed: None,
+        };
         Self { entries: RwLock::new(entries), synced: watch::Sender::new(false) }
     }
 }
 
 impl<T: Digest> Index<T> {
-    /// All objects of the policy, in the order of their UIDs.
+    /// All objects of the policy, in the order of their UIDs; those that are gone, too, while
+    /// their last word is kept.
     pub fn of(&self, policy: &PolicyName) -> Vec<Arc<T>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.by_policy.get(policy).map(|own| own.values().cloned().collect()).unwrap_or_default()
+        let own = entries.by_policy.get(policy).into_iter().flatten();
+        own.filter(|(uid, _)| !entries.is_over(uid)).map(|(_, value)| Arc::clone(value)).collect()
+    }
+
+    /// Whether any of them is gone.
+    pub fn has_gone(&self, policy: &PolicyName) -> bool {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let mut own = entries.by_policy.get(policy).into_iter().flatten();
+        own.any(|(uid, _)| entries.gone.contains_key(uid))
     }
 
     /// Returns when all objects have been listed once.
@@ -89,7 +115,14 @@ impl<T: Digest> Index<T> {
                 return touched([before, now]);
             }
             Event::Delete(object) => {
-                return touched([object.uid().and_then(|uid| entries.remove(&uid)), None]);
+                entries.bury();
+                let known = object.uid().and_then(|uid| entries.remove(&uid));
+                let last = T::digest(&object).filter(|entry| entry.value.is_last_word());
+                if let Some(entry) = last {
+                    entries.gone.insert(entry.uid.clone(), Instant::now());
+                    return touched([Some(entries.insert(entry)), None]);
+                }
+                return touched([known, None]);
             }
         }
         Touched::These(Vec::new())
@@ -120,11 +153,30 @@ impl<T> Entries<T> {
         Some(policy)
     }
 
+    /// A new list knows nothing of what is gone.
     fn replace(&mut self) {
-        self.by_policy.clear();
-        self.policies.clear();
+        self.bury();
+        let (gone, policies) = (&self.gone, &mut self.policies);
+        policies.retain(|uid, _| gone.contains_key(uid));
+        self.by_policy.retain(|_, own| {
+            own.retain(|uid, _| gone.contains_key(uid));
+            !own.is_empty()
+        });
         for entry in self.listed.take().into_iter().flatten() {
             self.insert(entry);
+        }
+    }
+
+    fn is_over(&self, uid: &str) -> bool {
+        self.gone.get(uid).is_some_and(|since| since.elapsed() >= LINGER)
+    }
+
+    /// Forgets those that have been gone for long enough.
+    fn bury(&mut self) {
+        let over: Vec<_> = self.gone.keys().filter(|uid| self.is_over(uid)).cloned().collect();
+        for uid in over {
+            self.gone.remove(&uid);
+            self.remove(&uid);
         }
     }
 }
@@ -143,6 +195,10 @@ mod tests {
             let policy = object.labels().get("policy")?.clone();
             let policy = PolicyName { namespace: object.namespace()?, name: policy };
             Some(Entry { policy, uid: object.uid()?, value: object.name_any() })
+        }
+
+        fn is_last_word(&self) -> bool {
+            self == "name-last"
         }
     }
 
@@ -175,6 +231,23 @@ mod tests {
         assert_eq!((names(&index, "a").len(), names(&index, "b").len()), (0, 1));
         assert_eq!(index.follow(Event::Delete(object("1", "b"))), these(&["b"]));
         assert_eq!(index.follow(Event::Delete(object("1", "b"))), these(&[]));
+        assert!(index.entries.read().expect("lock").by_policy.is_empty());
+    }
+
+    #[test]
+    fn a_last_word_outlives_its_object_and_a_new_list() {
+        let index = Index::<String>::default();
+        index.follow(Event::Apply(object("last", "a")));
+        index.follow(Event::Delete(object("last", "a")));
+        assert!(index.has_gone(&policy("a")));
+        index.follow(Event::Init);
+        index.follow(Event::InitApply(object("2", "a")));
+        index.follow(Event::InitDone);
+        assert_eq!(names(&index, "a"), ["name-2", "name-last"]);
+        let long_ago = Instant::now().checked_sub(LINGER).expect("a machine that is up for longer");
+        index.entries.write().expect("lock").gone.insert("last".into(), long_ago);
+        assert_eq!(names(&index, "a"), ["name-2"]);
+        index.follow(Event::Delete(object("2", "a")));
         assert!(index.entries.read().expect("lock").by_policy.is_empty());
     }
 

@@ -55,6 +55,8 @@ pub struct Observed {
     /// Jobs of the policy's own CronJob.
     pub jobs: Vec<Arc<ObservedJob>>,
     pub pods: Vec<Arc<ObservedPod>>,
+    /// Some of those Jobs are gone, and will not be seen for long.
+    pub has_gone: bool,
     pub now: Timestamp,
 }
 
@@ -85,7 +87,8 @@ pub async fn observe(
     let mut jobs = caches.jobs.of(&policy.name);
     jobs.retain(|job| ours.is_some_and(|cron_job| cron_job.uid() == job.cron_job_uid));
     let pods = caches.pods.of(&policy.name);
-    Ok(Observed { policy, cron_job, jobs, pods, now })
+    let has_gone = caches.jobs.has_gone(&policy.name);
+    Ok(Observed { policy, cron_job, jobs, pods, has_gone, now })
 }
 
 /// The watch knows only CronJobs with our label. Before one is made, the API server is asked, so

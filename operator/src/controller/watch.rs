@@ -4,7 +4,7 @@
 //! A policy is watched as it is, not as a type: one that this version cannot
 //! read must not stop the watch of all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,6 +28,8 @@ use crate::backoff::WatchBackoff;
 
 /// `kubectl apply` leaves the whole object here a second time.
 const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Objects a page of a list; each can hold a policy of 96 KiB.
+const PAGE: u32 = 50;
 /// Triggers that wait to be taken in; more make the watches wait.
 const MOST_TRIGGERS: usize = 1024;
 
@@ -113,12 +115,23 @@ impl Trigger {
 
 async fn follow_policies(client: Client, writer: Writer<DynamicObject>, trigger: Trigger) {
     let api = Api::<DynamicObject>::all_with(client, &resource());
-    let events = watcher(api, Config::default()).backoff(WatchBackoff::default()).modify(slim);
+    let config = Config::default().page_size(PAGE);
+    let events = watcher(api, config).backoff(WatchBackoff::default()).modify(slim);
     let mut events = pin!(reflector(writer, events));
+    let mut seen = HashMap::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(object) | Event::Delete(object)) => {
+            Ok(Event::Apply(object)) => {
+                // Our own write of the status is no news: it would go round the back-off.
+                let news = (object.metadata.uid.clone(), asked(&object));
                 let policy = ObjectRef::from_obj_with(&object, resource());
+                if seen.insert(policy.clone(), news.clone()) != Some(news) {
+                    let _ = trigger.sender.send(policy).await;
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                let policy = ObjectRef::from_obj_with(&object, resource());
+                seen.remove(&policy);
                 let _ = trigger.sender.send(policy).await;
             }
             Ok(Event::InitDone) => trigger.send(Touched::All).await,
@@ -128,13 +141,19 @@ async fn follow_policies(client: Client, writer: Writer<DynamicObject>, trigger:
     }
 }
 
+/// What a user asks of a policy: anything but its status.
+fn asked(object: &DynamicObject) -> (Option<i64>, Option<BTreeMap<String, String>>, bool) {
+    let metadata = &object.metadata;
+    (metadata.generation, metadata.annotations.clone(), metadata.deletion_timestamp.is_some())
+}
+
 async fn follow<T>(client: Client, index: fn(&Caches) -> &Index<T>, trigger: Trigger)
 where
     T: Digest,
     T::Object: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send,
 {
     let api = Api::<T::Object>::all(client);
-    let config = Config::default().labels(LABEL_POLICY);
+    let config = Config::default().labels(LABEL_POLICY).page_size(PAGE);
     let mut events = pin!(watcher(api, config).backoff(WatchBackoff::default()));
     while let Some(event) = events.next().await {
         match event {

@@ -56,6 +56,10 @@ use super::{CleanupPolicyStatus, NotImplemented, RuleSpec};
         "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))",
         "podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's",
     ),
+    validation = (
+        "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')",
+        "podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's",
+    ),
 )]
 pub struct CleanupPolicySpec {
     /// When to run: five cron fields, or a macro such as `@hourly`. No `TZ=`, no seconds, no `@every`.

@@ -264,6 +264,8 @@ fn each_wrong_field_is_named_with_its_path() {
 
 #[test]
 fn a_wrong_schedule_and_a_wrong_zone_are_told_apart() {
+    let found = problems(&with("/spec/schedule", json!("0 0 30 2 *")));
+    assert_eq!(found, ["spec.schedule: names a day that never comes"]);
     let found = problems(&with("/spec/schedule", json!("* * * *")));
     assert!(found.len() == 1 && found[0].starts_with("spec.schedule: "), "{found:?}");
     let found = problems(&with("/spec/timeZone", json!("Mars/Olympus")));

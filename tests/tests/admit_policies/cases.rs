@@ -179,6 +179,13 @@ fn pod_template() -> Vec<Case> {
         .problem("spec.podTemplate.labels.pgsweep.dev/mode"),
         case("spec.podTemplate.labels", &[], "{app.kubernetes.io/name: a}", reserved)
             .problem("spec.podTemplate.labels.app.kubernetes.io/name"),
+        case(
+            "spec.podTemplate.labels",
+            &[],
+            "{job-name: a}",
+            "podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's",
+        )
+        .problem("spec.podTemplate.labels.job-name"),
         longest("spec.podTemplate.priorityClassName", 253),
         longest("spec.podTemplate.serviceAccountName", 253),
         longest("spec.podTemplate.runtimeClassName", 253),

@@ -26,18 +26,20 @@ pub(super) fn build(
         .get_or_insert_default()
         .insert(ANNOTATION_RUN_NOW.into(), token.to_owned());
     let metadata = ObjectMeta {
-        name: Some(name(&observed.name.name, &observed.uid, token)),
+        name: Some(name(observed, token)),
         namespace: Some(observed.name.namespace.clone()),
         ..metadata
     };
     Some(Job { metadata, spec: template.spec, status: None })
 }
 
-/// Another policy of the same name, made later, has other names.
-fn name(policy: &str, policy_uid: &str, token: &str) -> String {
-    let digest = Sha256::digest(format!("{policy_uid}/{token}"));
+/// The same until the status has the token, so that one token makes one Job; another when the
+/// token comes back after a different one, and for a policy of the same name that is made later.
+fn name(observed: &ObservedPolicy, token: &str) -> String {
+    let digest =
+        Sha256::digest(format!("{}/{}/{token}", observed.uid, observed.status.last_run_now));
     let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{policy}-r{digits}")
+    format!("{}-r{digits}", observed.name.name)
 }
 
 #[cfg(test)]
@@ -72,7 +74,9 @@ mod tests {
         let made = job("initial", "").expect("a Job");
         let name = made.metadata.name.clone().expect("a name");
         assert!(name.starts_with("codes-r") && name.len() == "codes-r".len() + 8, "{name}");
-        assert_eq!(job("initial", "other").expect("a Job").metadata.name, Some(name.clone()));
+        assert_eq!(job("initial", "").expect("a Job").metadata.name, Some(name.clone()));
+        // The token comes back after another one: that is one more run.
+        assert_ne!(job("initial", "other").expect("a Job").metadata.name, Some(name.clone()));
         assert_ne!(job("again", "").expect("a Job").metadata.name, Some(name));
         let annotations = made.metadata.annotations.expect("annotations");
         assert_eq!(annotations["pgsweep.dev/run-now"], "initial");
@@ -81,7 +85,9 @@ mod tests {
 
     #[test]
     fn the_longest_name_fits_a_label() {
-        let name = name(&"x".repeat(policy::MAX_POLICY_NAME), "u", "t");
+        let mut observed = examples::policy();
+        observed.name.name = "x".repeat(policy::MAX_POLICY_NAME);
+        let name = name(&observed, "t");
         assert!(name.len() <= 63, "{}", name.len());
     }
 }

@@ -67,6 +67,10 @@ impl Digest for ObservedJob {
         };
         Some(Entry { policy, uid, value })
     }
+
+    fn is_last_word(&self) -> bool {
+        self.ending.is_some()
+    }
 }
 
 fn owning_cron_job(metadata: &ObjectMeta) -> Option<String> {

@@ -55,6 +55,10 @@ impl Digest for ObservedPod {
         };
         Some(Entry { policy, uid: metadata.uid.clone()?, value })
     }
+
+    fn is_last_word(&self) -> bool {
+        matches!(self.container, Container::Terminated(_))
+    }
 }
 
 fn container(pod: &Pod) -> Container {

@@ -113,9 +113,10 @@ fn ready_draft(observed: &Observed, status: &CleanupPolicyStatus) -> Option<Even
     let before = find(&observed.policy.status.conditions, condition::READY);
     let told =
         before.is_some_and(|before| before.reason == now.reason && before.message == now.message);
-    // The time it began tells one Secret that went missing from the next.
-    let key =
-        format!("{}/{}/{}", observed.policy.generation, now.last_transition_time.0, now.message);
+    // What stood before tells one Secret that went missing from the next; unlike the time of this
+    // moment it is the same until the status is stored.
+    let since = before.map(|before| before.last_transition_time.0.to_string()).unwrap_or_default();
+    let key = format!("{}/{since}/{}", observed.policy.generation, now.message);
     let note = now.message.clone();
     (!told).then_some(EventDraft { reason, is_warning: true, action: "Check", note, key })
 }

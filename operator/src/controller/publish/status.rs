@@ -13,6 +13,7 @@ use super::events::{EventDraft, drafts};
 use super::run::{FinishedRun, Judged, judge};
 use crate::controller::apply::AppliedCronJob;
 use crate::controller::build::{Applied, Resources};
+use crate::controller::index::LINGER;
 use crate::controller::observe::{Observed, ObservedJob};
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
 
@@ -72,7 +73,8 @@ pub fn publication(
     status.history.truncate(history_limit(validated));
     status.conditions = conditions(observed, validated, applied, &runs);
     let events = drafts(observed, &status, applied, &runs);
-    let look_again = look_again(observed.now, next, await_report);
+    let linger = observed.has_gone.then_some(LINGER);
+    let look_again = look_again(observed.now, next, await_report).min(linger.unwrap_or(RESYNC));
     Publication { status, events, runs, look_again }
 }
 
@@ -97,14 +99,17 @@ fn harvest(observed: &Observed) -> Harvest {
             harvest.counted.push(job.uid.clone());
             continue;
         }
+        // Runs are counted in the order of their end: who ended later waits, too.
+        if harvest.await_report.is_some() {
+            continue;
+        }
         match judge(job, &observed.pods, observed.now) {
             Some(Judged::Finished(run)) => {
                 harvest.counted.push(job.uid.clone());
                 harvest.runs.push(*run);
             }
             Some(Judged::AwaitReport(wait)) => {
-                let soonest = harvest.await_report.map_or(wait, |soonest| soonest.min(wait));
-                harvest.await_report = Some(soonest);
+                harvest.await_report = Some(wait);
             }
             None => {}
         }
