@@ -34,6 +34,11 @@ impl Backoff {
         Failure { in_a_row: *count, delay: delay(*count, LONGEST, rand::random()) }
     }
 
+    /// Whether the policy waits for its next try.
+    pub fn is_waiting(&self, policy: &PolicyName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(policy)
+    }
+
     /// Forgets the failures of a policy: it succeeded, or is gone.
     pub fn forget(&self, policy: &PolicyName) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
@@ -100,7 +105,9 @@ mod tests {
         for _ in 0..5 {
             backoff.failed(&name);
         }
+        assert!(backoff.is_waiting(&name));
         backoff.forget(&name);
+        assert!(!backoff.is_waiting(&name));
         let failure = backoff.failed(&name);
         assert_eq!(failure.in_a_row, 1);
         assert!(failure.delay <= FIRST);

@@ -57,7 +57,7 @@ pub struct Context {
 struct Shared {
     context: Context,
     caches: Arc<Caches>,
-    backoff: Backoff,
+    backoff: Arc<Backoff>,
 }
 
 /// Why a reconcile did not come to its end.
@@ -196,7 +196,8 @@ pub async fn run(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), ControllerEnd> {
-    let mut watches = watch::start(&context.client);
+    let backoff = Arc::new(Backoff::default());
+    let mut watches = watch::start(&context.client, &backoff);
     context.metrics.show_policies(watches.caches.policies.clone())?;
     tokio::select! {
         synced = watches.caches.wait_until_synced() => if !synced { return Err(ControllerEnd::LoseWatch) },
@@ -210,11 +211,7 @@ pub async fn run(
 
     let config = Config::default().concurrency(context.concurrency).debounce(DEBOUNCE);
     let policies = watches.caches.policies.clone();
-    let shared = Arc::new(Shared {
-        context,
-        caches: Arc::clone(&watches.caches),
-        backoff: Backoff::default(),
-    });
+    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff });
     let triggers = triggers(watches.triggers).take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
         |object, shared| reconcile_in_time(object, shared).boxed(),

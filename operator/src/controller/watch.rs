@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use super::index::{Digest, Index, Touched};
 use super::observe::{ObservedCronJob, ObservedJob, ObservedPod};
-use crate::backoff::WatchBackoff;
+use crate::backoff::{Backoff, WatchBackoff};
 
 /// `kubectl apply` leaves the whole object here a second time.
 const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -64,7 +64,7 @@ pub struct Watches {
 }
 
 /// Starts the watches.
-pub fn start(client: &Client) -> Watches {
+pub fn start(client: &Client, backoff: &Arc<Backoff>) -> Watches {
     let writer = Writer::new(resource());
     let caches = Arc::new(Caches {
         policies: writer.as_reader(),
@@ -75,7 +75,7 @@ pub fn start(client: &Client) -> Watches {
     let (sender, triggers) = mpsc::channel(MOST_TRIGGERS);
     let trigger = Trigger { caches: Arc::clone(&caches), sender };
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow_policies(client.clone(), writer, trigger.clone()));
+    tasks.spawn(follow_policies(client.clone(), writer, trigger.clone(), Arc::clone(backoff)));
     tasks.spawn(follow(client.clone(), |caches| &caches.cron_jobs, trigger.clone()));
     tasks.spawn(follow(client.clone(), |caches| &caches.jobs, trigger.clone()));
     tasks.spawn(follow(client.clone(), |caches| &caches.pods, trigger));
@@ -113,7 +113,12 @@ impl Trigger {
     }
 }
 
-async fn follow_policies(client: Client, writer: Writer<DynamicObject>, trigger: Trigger) {
+async fn follow_policies(
+    client: Client,
+    writer: Writer<DynamicObject>,
+    trigger: Trigger,
+    backoff: Arc<Backoff>,
+) {
     let api = Api::<DynamicObject>::all_with(client, &resource());
     let config = Config::default().page_size(PAGE);
     let events = watcher(api, config).backoff(WatchBackoff::default()).modify(slim);
@@ -122,10 +127,12 @@ async fn follow_policies(client: Client, writer: Writer<DynamicObject>, trigger:
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Apply(object)) => {
-                // Our own write of the status is no news: it would go round the back-off.
                 let news = (object.metadata.uid.clone(), asked(&object));
                 let policy = ObjectRef::from_obj_with(&object, resource());
-                if seen.insert(policy.clone(), news.clone()) != Some(news) {
+                let is_asked = seen.insert(policy.clone(), news.clone()) != Some(news);
+                // That only its status changed can be our own doing: it must not go round the
+                // back-off of a policy that fails, and writes its failure each time.
+                if is_asked || !backoff.is_waiting(&super::name(&object)) {
                     let _ = trigger.sender.send(policy).await;
                 }
             }
