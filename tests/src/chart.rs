@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Cluster;
 
@@ -24,7 +24,7 @@ pub async fn installed(cluster: &Cluster) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let namespace = serde_json::json!({
+    let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
@@ -81,4 +81,33 @@ pub fn metric(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
 pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// A policy that runs by hand or by `runNow` only, unless its schedule is changed.
+#[must_use]
+pub fn sweep(rules: &Value) -> Value {
+    json!({
+        "apiVersion": "pgsweep.dev/v1alpha1",
+        "kind": "CleanupPolicy",
+        "metadata": {"name": "codes"},
+        "spec": {
+            "schedule": "0 0 29 2 *",
+            "mode": "Enforce",
+            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
+            "limits": {"maxPercentOfTable": 100},
+            "backoffLimit": 0,
+            "rules": rules,
+        },
+    })
+}
+
+/// One rule: what expired in `codes` an hour ago is deleted.
+#[must_use]
+pub fn delete_old() -> Value {
+    json!([{
+        "name": "delete-old",
+        "table": {"schema": "public", "name": "codes"},
+        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "1h"}],
+        "action": {"delete": {}},
+    }])
 }

@@ -51,23 +51,9 @@ async fn an_operator_that_is_restarted_writes_nothing() -> Result<()> {
 }
 
 fn policy() -> Value {
-    json!({
-        "apiVersion": "pgsweep.dev/v1alpha1",
-        "kind": "CleanupPolicy",
-        "metadata": {"name": "codes"},
-        "spec": {
-            "schedule": "0 0 29 2 *",
-            "mode": "Enforce",
-            "runNow": "once",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "rules": [{
-                "name": "delete-old",
-                "table": {"schema": "public", "name": "codes"},
-                "where": [{"column": "expires_at", "operator": "OlderThan", "age": "1h"}],
-                "action": {"delete": {}},
-            }],
-        },
-    })
+    let mut policy = chart::sweep(&chart::delete_old());
+    policy["spec"]["runNow"] = json!("once");
+    policy
 }
 
 /// Replaces the operator's pod and returns the name of the new one, once it is ready.

@@ -1,42 +1,16 @@
 //! The whole line as a user sees it: the chart installed by Helm, policies applied by kubectl,
 //! Jobs that run the release image against a real Postgres.
-// Longer than 400 lines: all of them tell of one line, with the same few helpers.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tests::chart::{self, delete_old, sweep};
 use tests::cluster::{Cluster, Namespace};
-use tests::{Database, chart, wait};
+use tests::{Database, wait};
 
 /// A Job of a loaded machine, from its making to its count in the status.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A policy that runs by hand or by `runNow` only, unless its schedule is changed.
-fn sweep(rules: &Value) -> Value {
-    json!({
-        "apiVersion": "pgsweep.dev/v1alpha1",
-        "kind": "CleanupPolicy",
-        "metadata": {"name": "codes"},
-        "spec": {
-            "schedule": "0 0 29 2 *",
-            "mode": "Enforce",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "limits": {"maxPercentOfTable": 100},
-            "backoffLimit": 0,
-            "rules": rules,
-        },
-    })
-}
-
-fn delete_old() -> Value {
-    json!([{
-        "name": "delete-old",
-        "table": {"schema": "public", "name": "codes"},
-        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "1h"}],
-        "action": {"delete": {}},
-    }])
-}
 
 async fn codes(rows: u32) -> Result<Database> {
     let database = Database::create().await?;

@@ -14,22 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Names a Secret that is not there: what these tests look at needs no run.
 fn sweep() -> Value {
-    json!({
-        "apiVersion": "pgsweep.dev/v1alpha1",
-        "kind": "CleanupPolicy",
-        "metadata": {"name": "codes"},
-        "spec": {
-            "schedule": "0 0 29 2 *",
-            "mode": "Enforce",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "rules": [{
-                "name": "delete-old",
-                "table": {"schema": "public", "name": "codes"},
-                "where": [{"column": "expires_at", "operator": "OlderThan", "age": "1h"}],
-                "action": {"delete": {}},
-            }],
-        },
-    })
+    chart::sweep(&chart::delete_old())
 }
 
 async fn in_namespace(test: impl AsyncFnOnce(&Namespace<'_>) -> Result<()>) -> Result<()> {
