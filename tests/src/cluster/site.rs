@@ -36,7 +36,7 @@ pub struct Record {
 }
 
 impl Site {
-    /// Takes a free number, after removing what runs that died have left.
+    /// Takes the next free number, after removing what runs that died have left.
     pub fn claim(cache: &Path, tools: &Tools) -> Result<Self> {
         let clusters = parent(cache)?;
         // Held until the record says who owns the new folder.
@@ -49,7 +49,14 @@ impl Site {
                 site.stop()?;
             }
         }
-        for number in 1..=u8::MAX {
+        // Never the number of a cluster that ended just now: what still clears up after it goes by
+        // its name, and would take the new one for the old.
+        let last_path = clusters.join("last");
+        let last = fs::read_to_string(&last_path).ok().and_then(|text| text.trim().parse().ok());
+        let last: u8 = last.unwrap_or(0);
+        let numbers =
+            (1..=u8::MAX).map(|step| last.wrapping_add(step)).filter(|number| *number > 0);
+        for number in numbers {
             let site = Self { number, folder: clusters.join(number.to_string()) };
             // Another cache folder may have a cluster of this number on the same machine.
             let taken = Path::new("/sys/class/net").join(site.name()).exists();
@@ -58,6 +65,8 @@ impl Site {
                     .with_context(|| format!("failed to create {}", site.folder.display()))?;
                 let owner = Some(Process::own()?);
                 site.write(&Record { owner, keeper: None, tools: tools.clone() })?;
+                fs::write(&last_path, number.to_string())
+                    .with_context(|| format!("failed to write {}", last_path.display()))?;
                 return Ok(site);
             }
         }
