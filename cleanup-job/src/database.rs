@@ -286,6 +286,7 @@ async fn table_facts(
         columns,
         primary_key: keys.into_iter().map(|(_, name)| name).collect(),
         analysed: first.try_get("analysed")?,
+        referenced_by: Vec::new(),
         role: first.try_get("role")?,
         can_use_schema: first.try_get("can_use_schema")?,
         can_select: first.try_get("can_select_table")?,

@@ -252,7 +252,7 @@ impl<'a, 'b> Sweep<'a, 'b> {
         let limit = self.size.min(self.left);
         let statement = self.step.change_batch(self.place.is_some());
         let after = self.place.as_deref().unwrap_or_default();
-        let moment = Moment { now: self.context.now, limit, after };
+        let moment = Moment { now: self.context.now, limit, after, ..Moment::default() };
         let execution = self.context.execution;
         let mut transaction = self.context.database.begin(Purpose::Change, execution).await?;
         let row = fetch(&mut transaction, &statement, moment).await?;
@@ -260,10 +260,10 @@ impl<'a, 'b> Sweep<'a, 'b> {
         let mut stuck = 0;
         if let Some(row) = row {
             batch.seen = row.try_get(0)?;
-            batch.changed = row.try_get(1)?;
-            stuck = row.try_get(2)?;
-            for column in 0..self.step.key_columns() {
-                batch.place.extend(row.try_get::<Option<String>, _>(column + 3)?);
+            batch.changed = row.try_get("changed")?;
+            stuck = row.try_get("stuck")?;
+            for column in 0..self.step.order().len() {
+                batch.place.extend(row.try_get::<Option<String>, _>(column + 5)?);
             }
         }
         if stuck > 0 {

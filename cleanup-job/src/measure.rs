@@ -131,7 +131,7 @@ async fn count(
     now: Timestamp,
     limit: i64,
 ) -> Result<i64, Failure> {
-    let row = fetch(transaction, statement, Moment { now, limit, after: &[] }).await?;
+    let row = fetch(transaction, statement, Moment { now, limit, ..Moment::default() }).await?;
     Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
 }
 
@@ -140,7 +140,7 @@ async fn estimate(
     statement: &policy::Statement,
     now: Timestamp,
 ) -> Result<i64, Failure> {
-    let row = fetch(transaction, statement, Moment { now, limit: 0, after: &[] }).await?;
+    let row = fetch(transaction, statement, Moment { now, ..Moment::default() }).await?;
     let Some(row) = row else { return Ok(0) };
     let plan: serde_json::Value = row.try_get(0)?;
     let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
@@ -181,7 +181,8 @@ pub async fn read_values(
 ) -> Result<(), Failure> {
     for step in plan.steps() {
         if let Some(statement) = step.read_values() {
-            let read = fetch(transaction, &statement, Moment { now, limit: 1, after: &[] }).await;
+            let read =
+                fetch(transaction, &statement, Moment { now, limit: 1, ..Moment::default() }).await;
             read.map_err(|error| told(Failure::from(error), step))?;
         }
     }
@@ -197,15 +198,17 @@ pub async fn try_statements(
     now: Timestamp,
 ) -> Result<(), Failure> {
     for step in plan.steps() {
-        let statement = step.explain_batch();
-        // A table that is locked just now may be free when its turn comes.
-        let mut attempt = transaction.begin().await.map_err(Failure::from)?;
-        limit_lock_wait(&mut attempt, execution).await?;
-        let tried = fetch(&mut attempt, &statement, Moment { now, limit: 1, after: &[] }).await;
-        attempt.rollback().await.map_err(Failure::from)?;
-        let failure = tried.err().map(Failure::from);
-        if let Some(failure) = failure.filter(|failure| failure.kind != FailureKind::Contention) {
-            return Err(told(failure, step));
+        for statement in step.explain_batch() {
+            // A table that is locked just now may be free when its turn comes.
+            let mut attempt = transaction.begin().await.map_err(Failure::from)?;
+            limit_lock_wait(&mut attempt, execution).await?;
+            let moment = Moment { now, limit: 1, ..Moment::default() };
+            let tried = fetch(&mut attempt, &statement, moment).await;
+            attempt.rollback().await.map_err(Failure::from)?;
+            let failure = tried.err().map(Failure::from);
+            if let Some(failure) = failure.filter(|it| it.kind != FailureKind::Contention) {
+                return Err(told(failure, step));
+            }
         }
     }
     Ok(())

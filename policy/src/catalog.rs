@@ -30,6 +30,8 @@ pub struct TableFacts {
     pub primary_key: Vec<Identifier>,
     /// Whether the planner has statistics of it.
     pub analysed: bool,
+    /// The foreign keys of other tables, or of its own, that point at it.
+    pub referenced_by: Vec<ReferenceFacts>,
     /// The role that asks, quoted.
     pub role: String,
     /// Whether the role may use its schema.
@@ -38,6 +40,28 @@ pub struct TableFacts {
     pub can_select: bool,
     /// Whether the role may delete.
     pub can_delete: bool,
+}
+
+/// A foreign key that points at a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceFacts {
+    /// Name of the constraint.
+    pub constraint: String,
+    /// The table whose rows point here.
+    pub table: QualifiedTable,
+    /// What a delete here does to them.
+    pub on_delete: OnDelete,
+}
+
+/// What the delete of a row does to the rows that point at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDelete {
+    /// They keep it from going (`NO ACTION`, `RESTRICT`).
+    Refuse,
+    /// They go with it.
+    Cascade,
+    /// Their columns are set (`SET NULL`, `SET DEFAULT`).
+    Set,
 }
 
 /// What a name in `FROM` can be.
@@ -170,6 +194,11 @@ impl Catalog {
         self.tables.insert(table, facts);
     }
 
+    /// Every table that is known.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&QualifiedTable, &TableFacts)> {
+        self.tables.iter()
+    }
+
     pub(crate) fn table(&self, table: &QualifiedTable) -> Option<&TableFacts> {
         self.tables.get(table)
     }
@@ -207,6 +236,12 @@ impl Catalog {
 }
 
 impl TableFacts {
+    /// The names of its columns, in their order.
+    #[must_use]
+    pub fn column_names(&self) -> Vec<Identifier> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
     /// The column of that name.
     #[must_use]
     pub fn column(&self, name: &Identifier) -> Option<&ColumnFacts> {
@@ -219,6 +254,13 @@ impl ColumnFacts {
         matches!(
             self.sql_type.as_str(),
             "timestamp with time zone" | "timestamp without time zone" | "date"
+        )
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(
+            self.sql_type.as_str(),
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision"
         )
     }
 }

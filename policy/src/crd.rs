@@ -7,11 +7,13 @@
 //! that no client can have it silently dropped.
 
 mod names;
+mod row;
 mod rule;
 mod spec;
 mod status;
 
 pub use names::*;
+pub use row::*;
 pub use rule::*;
 pub use spec::*;
 pub use status::*;

@@ -52,17 +52,18 @@ mod validate;
 
 pub use age::{Age, AgeProblem};
 pub use catalog::{
-    Catalog, ColumnFacts, RelationKind, SchemaProblem, SchemaProblemKind, TableFacts,
+    Catalog, ColumnFacts, OnDelete, ReferenceFacts, RelationKind, SchemaProblem, SchemaProblemKind,
+    TableFacts,
 };
 pub use crd::*;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
 pub use plan::{Plan, Step};
 pub use policy::{
-    Action, Assignment, ColumnCondition, Condition, Execution, Limits, NewValue, Policy,
-    PolicyName, Rule, Test,
+    Action, Assignment, CellValue, ColumnCondition, Condition, Due, Execution, Join, Limits,
+    NewCell, NewRow, NewValue, ObjectField, Policy, PolicyName, Related, RowValue, Rule, Test,
 };
 pub use problem::Problem;
 pub use report::{ActionKind, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals};
 pub use schedule::{Schedule, ScheduleProblem};
-pub use sql::{Bind, CATALOG_SQL, Moment, Statement, Value};
+pub use sql::{Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, Statement, Value};
 pub use validate::validate;

@@ -4,15 +4,36 @@
 use std::collections::BTreeMap;
 
 use crate::age::Age;
-use crate::catalog::{Catalog, SchemaProblem, TableFacts};
+use crate::catalog::{Catalog, OnDelete, SchemaProblem, TableFacts};
+use crate::crd::EpochUnit;
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::policy::{Action, Condition, Policy, Rule};
+use crate::policy::{Action, Condition, NewRow, Policy, Rule};
 use crate::report::Strategy;
 
 /// What a run will do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     steps: Vec<Step>,
+    pub(crate) report: Option<NewRow>,
+    pub(crate) types: Types,
+}
+
+/// The types of columns, as SQL spells them; none where there is no catalog: Postgres then finds
+/// them out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Types(BTreeMap<QualifiedTable, BTreeMap<Identifier, String>>);
+
+impl Types {
+    fn of(catalog: &Catalog) -> Self {
+        let columns = |facts: &TableFacts| {
+            facts.columns.iter().map(|it| (it.name.clone(), it.sql_type.clone())).collect()
+        };
+        Self(catalog.tables().map(|(table, facts)| (table.clone(), columns(facts))).collect())
+    }
+
+    pub(crate) fn get(&self, table: &QualifiedTable, column: &Identifier) -> Option<&str> {
+        self.0.get(table)?.get(column).map(String::as_str)
+    }
 }
 
 /// What one rule will do.
@@ -22,11 +43,14 @@ pub struct Step {
     pub(crate) table: QualifiedTable,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) action: Action,
-    /// Empty where there is no catalog: Postgres then finds the types out.
-    pub(crate) types: BTreeMap<Identifier, String>,
-    /// The age column, where there is one and the action does not write it, then the primary key.
-    pub(crate) order: Vec<Identifier>,
-    pub(crate) age: Option<(Identifier, Age)>,
+    pub(crate) emit: Vec<NewRow>,
+    pub(crate) types: Types,
+    pub(crate) primary_key: Vec<Identifier>,
+    strategy: Strategy,
+    pub(crate) due: Option<(Identifier, Age, Option<EpochUnit>)>,
+    /// The columns that an archive gets, in the order of the table.
+    pub(crate) archived: Vec<Identifier>,
+    locks_first: bool,
     pub(crate) max_rows: i64,
     pub(crate) max_percent_of_table: i64,
     pub(crate) analysed: bool,
@@ -54,7 +78,7 @@ impl Plan {
         let problems: Vec<_> =
             rules.iter().flat_map(|rule| catalog.problems(rule, policy.mode())).collect();
         if problems.is_empty() {
-            Ok(Self::of(policy, |rule| catalog.table(rule.table())))
+            Ok(Self::of(policy, Types::of(catalog), |rule| catalog.table(rule.table())))
         } else {
             Err(problems)
         }
@@ -64,17 +88,22 @@ impl Plan {
     /// and the primary key are not known then.
     #[must_use]
     pub fn offline(policy: &Policy) -> Self {
-        Self::of(policy, |_| None)
+        Self::of(policy, Types::default(), |_| None)
     }
 
-    fn of<'a>(policy: &Policy, facts: impl Fn(&Rule) -> Option<&'a TableFacts>) -> Self {
+    fn of<'a>(
+        policy: &Policy,
+        types: Types,
+        facts: impl Fn(&Rule) -> Option<&'a TableFacts>,
+    ) -> Self {
         let rules = policy.rules();
         let step = |(index, rule): (usize, &Rule)| {
-            let mut step = Step::new(policy, rule, facts(rule));
+            let mut step = Step::new(policy, rule, &types, facts(rule));
             step.warn(rule, &rules[..index]);
             step
         };
-        Self { steps: rules.iter().enumerate().map(step).collect() }
+        let steps = rules.iter().enumerate().map(step).collect();
+        Self { steps, report: policy.report().cloned(), types }
     }
 
     /// The steps, in the order of the rules.
@@ -85,29 +114,33 @@ impl Plan {
 }
 
 impl Step {
-    fn new(policy: &Policy, rule: &Rule, facts: Option<&TableFacts>) -> Self {
-        let columns = facts.iter().flat_map(|facts| &facts.columns);
-        let types = columns.map(|column| (column.name.clone(), column.sql_type.clone())).collect();
-        let age = rule.age_condition();
-        let written: Vec<_> = rule.written_columns().collect();
-        // A row whose place in the order changes under the cursor would be met twice.
-        let by_age =
-            age.iter().map(|(column, _)| *column).filter(|column| !written.contains(column));
-        let mut order: Vec<Identifier> = by_age.cloned().collect();
-        for key in facts.iter().flat_map(|facts| &facts.primary_key) {
-            if !order.contains(key) {
-                order.push(key.clone());
-            }
-        }
+    fn new(policy: &Policy, rule: &Rule, types: &Types, facts: Option<&TableFacts>) -> Self {
+        let due = rule.due();
         let max_rows_per_run = policy.limits().max_rows_per_run;
+        let primary_key = facts.map(|facts| facts.primary_key.clone()).unwrap_or_default();
+        let cascades = facts.is_some_and(|facts| {
+            facts.referenced_by.iter().any(|key| key.on_delete == OnDelete::Cascade)
+        });
         Self {
             rule: rule.name().to_owned(),
             table: rule.table().clone(),
             conditions: rule.conditions().to_vec(),
             action: rule.action().clone(),
-            types,
-            order,
-            age: age.map(|(column, age)| (column.clone(), age)),
+            emit: rule.emit().to_vec(),
+            types: types.clone(),
+            primary_key,
+            strategy: match rule.action() {
+                Action::DropPartitions { .. } => Strategy::Partition,
+                // Nothing else bounds what is read for a batch.
+                _ if due.is_none() && facts.is_some() => Strategy::PrimaryKey,
+                _ => Strategy::Keyset,
+            },
+            due: due.map(|due| (due.column.clone(), due.age, due.unit)),
+            archived: facts.map(TableFacts::column_names).unwrap_or_default(),
+            // A subquery keeps the snapshot of its statement, and a cascade what it deletes: both
+            // need a statement that begins when the rows are already held.
+            locks_first: rule.related().next().is_some()
+                || (rule.action().removes_rows() && cascades),
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),
@@ -117,20 +150,16 @@ impl Step {
     }
 
     fn warn(&mut self, rule: &Rule, earlier: &[Rule]) {
-        if self.action == Action::Delete && self.age.is_none() {
+        if self.action.removes_rows() && self.due.is_none() {
             self.warnings.push(NO_AGE_CONDITION);
         }
-        let reads: Vec<_> = rule.read_columns().collect();
-        let feeds = |other: &Rule| {
-            *other.table() == self.table
-                && other.written_columns().any(|column| reads.contains(&column))
-        };
+        let feeds = |other: &Rule| rule.reads_what_is_written_by(other);
         if earlier.iter().any(feeds) {
             self.depends_on_earlier = true;
             self.warnings.push(COUNT_DEPENDS_ON_EARLIER_RULE);
         }
         let naive = |column: &Identifier| {
-            self.types.get(column).is_some_and(|sql_type| sql_type == "timestamp without time zone")
+            self.types.get(&self.table, column) == Some("timestamp without time zone")
         };
         if rule.timed_columns().any(naive) {
             self.warnings.push(TIMESTAMP_READ_AS_UTC);
@@ -174,16 +203,40 @@ impl Step {
         &self.action
     }
 
+    /// Rows that are inserted for each changed row.
+    #[must_use]
+    pub fn emit(&self) -> &[NewRow] {
+        &self.emit
+    }
+
     /// How the rows are found.
     #[must_use]
     pub fn strategy(&self) -> Strategy {
-        Strategy::Keyset
+        self.strategy
     }
 
-    /// How many columns name a place in the order of the rows.
+    /// The same step in the order of the primary key: slower where an index leads to the rows that
+    /// are due, but no batch ever reads more rows than it is told to.
     #[must_use]
-    pub fn key_columns(&self) -> usize {
-        self.order.len()
+    pub fn by_primary_key(self) -> Self {
+        Self { strategy: Strategy::PrimaryKey, ..self }
+    }
+
+    /// The columns that name a place in the order of the rows: the age column, where it leads to
+    /// the rows, then the primary key. An update may write the age column: a row that it moves
+    /// ahead of the place is met again, and not due any more.
+    #[must_use]
+    pub fn order(&self) -> Vec<&Identifier> {
+        let by_age = self.strategy == Strategy::Keyset;
+        let leading = self.due.as_ref().filter(|_| by_age).map(|(column, ..)| column);
+        let rest = self.primary_key.iter().filter(|key| Some(*key) != leading);
+        leading.into_iter().chain(rest).collect()
+    }
+
+    /// Whether rows are locked by one statement and changed by a later one, instead of both at once.
+    #[must_use]
+    pub fn locks_first(&self) -> bool {
+        self.locks_first
     }
 
     /// The most rows that this step changes in one run.

@@ -209,6 +209,10 @@ pub enum ActionKind {
     Update,
     /// The rows are deleted.
     Delete,
+    /// The rows are moved to an archive.
+    Archive,
+    /// Whole partitions are dropped.
+    DropPartitions,
 }
 
 impl ActionKind {
@@ -218,6 +222,8 @@ impl ActionKind {
         match self {
             ActionKind::Update => "Update",
             ActionKind::Delete => "Delete",
+            ActionKind::Archive => "Archive",
+            ActionKind::DropPartitions => "DropPartitions",
         }
     }
 }
@@ -227,6 +233,11 @@ impl ActionKind {
 pub enum Strategy {
     /// In the order of the age column and the primary key, from where the last batch ended.
     Keyset,
+    /// In the order of the primary key, a bounded number of rows at a time, whether they are due or
+    /// not: where no index leads to those that are.
+    PrimaryKey,
+    /// Whole partitions.
+    Partition,
 }
 
 impl RunReport {

@@ -4,6 +4,7 @@
 //! the CRD, then its CEL rules and what CEL cannot say. Operator, job and
 //! command line all call this, and so all say the same words.
 
+mod row;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::age::Age;
 use crate::crd::{CleanupPolicySpec, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME};
-use crate::policy::{Execution, Limits, Policy, PolicyName};
+use crate::policy::{Execution, Limits, NewRow, Policy, PolicyName};
 use crate::problem::Problem;
 use crate::schedule::Schedule;
 use crate::schema;
@@ -37,6 +38,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     schema::check_spec(spec, &mut problems);
     let shell = spec_without_rules(spec, &problems);
     let rules = rule::rules(spec, shell.as_ref(), &mut problems);
+    let report = report(spec, &mut problems);
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
@@ -54,6 +56,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             limits,
             execution,
             rules,
+            report,
         });
     }
     problems.sort_by_cached_key(|problem| (natural(&problem.path), problem.message.clone()));
@@ -69,6 +72,15 @@ fn natural(path: &str) -> Vec<(u64, String)> {
             part.parse().map_or((u64::MAX, part.to_owned()), |index| (index, String::new()))
         })
         .collect()
+}
+
+fn report(spec: &Value, problems: &mut Vec<Problem>) -> Option<NewRow> {
+    let value = spec.get("report").filter(|value| !value.is_null())?;
+    // By every place of the list: a rule that is wrong in itself still has its name.
+    let rules = spec.get("rules").and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<_> =
+        rules.map(|rule| rule.get("name").and_then(Value::as_str).unwrap_or_default()).collect();
+    row::new_row(value, "spec.report", row::Place::Report(&names), problems)
 }
 
 type Settings = (Schedule, Limits, Execution, crate::crd::Mode);
@@ -149,9 +161,7 @@ fn piece<T: DeserializeOwned>(value: &Value) -> Option<T> {
 }
 
 fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Settings> {
-    for (set, field) in [(spec.approval.is_some(), "approval"), (spec.report.is_some(), "report")] {
-        refuse_when_set(set, "spec", field, problems);
-    }
+    refuse_when_set(spec.approval.is_some(), "spec", "approval", problems);
     refuse_when_set(spec.database.ca_from.is_some(), "spec.database", "caFrom", problems);
     check_secret(spec, problems);
     check_labels(spec, problems);
@@ -209,7 +219,6 @@ fn check_labels(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
 fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Execution> {
     let written = &spec.execution;
     let path = |field: &str| format!("spec.execution.{field}");
-    refuse_when_set(written.max_replica_lag.is_some(), "spec.execution", "maxReplicaLag", problems);
     let mut positive = |field: &str, text: &DurationText| {
         let age = age(&path(field), text, problems)?;
         // Postgres reads a timeout of 0 as "none": the opposite of what was meant.
@@ -225,6 +234,7 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
     let lock_timeout = positive("lockTimeout", &written.lock_timeout);
     let statement_timeout = positive("statementTimeout", &written.statement_timeout);
     let max_duration = positive("maxDuration", &written.max_duration);
+    let max_replica_lag = positive("maxReplicaLag", &written.max_replica_lag);
     let batch_timeout = batch_timeout?;
     let execution = Execution {
         batch_size: i64::from(written.batch_size),
@@ -234,6 +244,7 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
         lock_timeout: lock_timeout?,
         statement_timeout: statement_timeout?,
         max_rows_per_second: written.max_rows_per_second,
+        max_replica_lag: max_replica_lag?,
         max_duration: max_duration?,
         on_rule_error: written.on_rule_error,
     };

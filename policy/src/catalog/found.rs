@@ -54,20 +54,26 @@ impl<'a> Found<'a> {
 
     fn condition(&mut self, condition: &ColumnCondition, column: &ColumnFacts) {
         let sql_type = &column.sql_type;
-        let values: &[Scalar] = match &condition.test {
+        match &condition.test {
             Test::IsNull | Test::IsNotNull => return,
-            Test::OlderThan(_) | Test::NewerThan(_) => {
+            Test::OlderThan { unit: None, .. } | Test::NewerThan { unit: None, .. } => {
                 if !column.is_time() {
-                    self.add_column(column, &format!("is of type {sql_type}; OlderThan and NewerThan need a timestamp or a date"));
+                    self.add_column(column, &format!("is of type {sql_type}; OlderThan and NewerThan need a timestamp or a date, or a number with a unit"));
                 }
                 return;
             }
-            Test::Equals(value)
-            | Test::NotEquals(value)
-            | Test::LessThan(value)
-            | Test::GreaterThan(value) => std::slice::from_ref(value),
-            Test::In(values) | Test::NotIn(values) => values,
-        };
+            Test::OlderThan { unit: Some(_), .. } | Test::NewerThan { unit: Some(_), .. } => {
+                if !column.is_number() {
+                    self.add_column(
+                        column,
+                        &format!("is of type {sql_type}; a unit belongs to a column of numbers"),
+                    );
+                }
+                return;
+            }
+            _ => {}
+        }
+        let values = condition.test.scalars();
         if column.foreign_operators {
             self.add_column(column, &format!("is of type {sql_type}, whose own comparison this version does not use; compare another column"));
         }
@@ -150,7 +156,7 @@ impl<'a> Found<'a> {
         if !unwritable.is_empty() {
             missing.push(on_columns("UPDATE", &unwritable, table));
         }
-        if *self.rule.action() == Action::Delete {
+        if self.rule.action().removes_rows() {
             if !facts.can_delete {
                 missing.push(format!("DELETE ON {table}"));
             }

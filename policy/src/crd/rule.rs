@@ -1,19 +1,25 @@
 //! What a team writes for one table: a rule.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::DurationText;
+use super::{DurationText, NewRowSpec};
 
 /// Which rows of one table go, and what happens to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.emit)", "emit is not implemented in this version; remove the field"),
+    validation = (
+        "!has(self.emit) || !has(self.action.dropPartitions)",
+        "emit needs rows that are changed one by one, which dropPartitions does not do",
+    ),
+    validation = (
+        "!has(self.emit) || self.emit.all(e, e.values.all(v, !has(v.affected) && !has(v.matched) && (!has(v.object) || v.object.all(f, !has(f.affected) && !has(f.matched)))))",
+        "affected and matched belong to the report: an emitted row knows of no count",
+    ),
 )]
 pub struct RuleSpec {
     /// Name of the rule, a DNS label, unique in the policy.
@@ -27,9 +33,10 @@ pub struct RuleSpec {
     pub conditions: Vec<ConditionSpec>,
     /// What happens to the rows.
     pub action: ActionSpec,
-    /// Not implemented in this version: refused when set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub emit: Option<NotImplementedList>,
+    /// Rows to insert in the same transaction, one for each changed row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub emit: Vec<NewRowSpec>,
     /// Cap and guard of this rule alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RuleLimitsSpec>,
@@ -52,9 +59,10 @@ pub struct TableSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.exists)", "exists is not implemented in this version; remove the field"),
-    validation = ("!has(self.notExists)", "notExists is not implemented in this version; remove the field"),
-    validation = ("!has(self.unit)", "unit is not implemented in this version; remove the field"),
+    validation = (
+        "!has(self.unit) || has(self.age)",
+        "unit belongs to OlderThan and NewerThan on a number column",
+    ),
     validation = (
         "[has(self.column), has(self.anyOf), has(self.exists), has(self.notExists)].filter(x, x).size() == 1",
         "a condition is exactly one of: column with operator, anyOf, exists, notExists",
@@ -98,27 +106,29 @@ pub struct ConditionSpec {
     /// Operand of `OlderThan` (the column is before the start of the run minus this) and `NewerThan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<DurationText>,
-    /// Not implemented in this version: refused when set.
+    /// How a number column holds time, for `OlderThan` and `NewerThan`; a time column takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub unit: Option<String>,
+    pub unit: Option<EpochUnit>,
     /// One of these column conditions must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     pub any_of: Option<Vec<ColumnConditionSpec>>,
-    /// Not implemented in this version: refused when set.
+    /// Another table has such a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exists: Option<NotImplemented>,
-    /// Not implemented in this version: refused when set.
+    pub exists: Option<RelatedSpec>,
+    /// Another table has no such row: for orphans, and for "all participants are silent".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_exists: Option<NotImplemented>,
+    pub not_exists: Option<RelatedSpec>,
 }
 
 /// A condition on one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.unit)", "unit is not implemented in this version; remove the field"),
+    validation = (
+        "!has(self.unit) || has(self.age)",
+        "unit belongs to OlderThan and NewerThan on a number column",
+    ),
     validation = (
         "has(self.value) == (self.operator in ['Equals', 'NotEquals', 'LessThan', 'GreaterThan'])",
         "Equals, NotEquals, LessThan and GreaterThan need value, and no other operator takes it",
@@ -148,10 +158,45 @@ pub struct ColumnConditionSpec {
     /// Operand of `OlderThan` (the column is before the start of the run minus this) and `NewerThan`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age: Option<DurationText>,
-    /// Not implemented in this version: refused when set.
+    /// How a number column holds time, for `OlderThan` and `NewerThan`; a time column takes none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub unit: Option<String>,
+    pub unit: Option<EpochUnit>,
+}
+
+/// Rows of another table that belong to a row of the rule's table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RelatedSpec {
+    /// The other table.
+    pub table: TableSpec,
+    /// How they belong together: all of these pairs of columns are equal.
+    #[schemars(length(min = 1, max = 8))]
+    pub join: Vec<JoinSpec>,
+    /// What holds for them besides: all of these.
+    #[serde(rename = "where", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<ColumnConditionSpec>,
+}
+
+/// A pair of columns that are equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinSpec {
+    /// The column of the other table.
+    #[schemars(length(min = 1, max = 63))]
+    pub column: String,
+    /// The column of the rule's table.
+    #[schemars(length(min = 1, max = 63))]
+    pub references: String,
+}
+
+/// How a number column holds time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EpochUnit {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    EpochSeconds,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    EpochMillis,
 }
 
 /// How a column is compared.
@@ -183,8 +228,6 @@ pub enum Operator {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.archive)", "archive is not implemented in this version; remove the field"),
-    validation = ("!has(self.dropPartitions)", "dropPartitions is not implemented in this version; remove the field"),
     validation = (
         "[has(self.update), has(self.delete), has(self.archive), has(self.dropPartitions)].filter(x, x).size() == 1",
         "an action is exactly one of: update, delete, archive, dropPartitions",
@@ -197,12 +240,12 @@ pub struct ActionSpec {
     /// The rows are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<DeleteSpec>,
-    /// Not implemented in this version: refused when set.
+    /// The rows are deleted and inserted into another table, in one transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archive: Option<NotImplemented>,
-    /// Not implemented in this version: refused when set.
+    pub archive: Option<ArchiveSpec>,
+    /// Partitions whose rows are all due are detached and dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drop_partitions: Option<NotImplemented>,
+    pub drop_partitions: Option<DropPartitionsSpec>,
 }
 
 /// Which columns are set.
@@ -216,8 +259,24 @@ pub struct UpdateSpec {
 
 /// Nothing to say yet about a delete.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-
 pub struct DeleteSpec {}
+
+/// Where deleted rows are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveSpec {
+    /// A table of the same database with the columns of the rule's table, and `pgsweep_run_id text`,
+    /// `pgsweep_rule text`, `pgsweep_archived_at timestamptz`; `pgsweep plan` prints its DDL.
+    pub into: TableSpec,
+}
+
+/// How partitions are dropped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DropPartitionsSpec {
+    /// A detached table is kept this long before the drop.
+    pub grace_age: DurationText,
+}
 
 /// A column and exactly one of: `value`, `now: true`, `fromColumn`, `setNull: true`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -313,27 +372,5 @@ impl JsonSchema for NotImplemented {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
-}
-
-/// [`NotImplemented`] for a field that will be a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NotImplementedList(pub Vec<BTreeMap<String, serde_json::Value>>);
-
-impl JsonSchema for NotImplementedList {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotImplementedList".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "array",
-            "maxItems": 4,
-            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
-        })
     }
 }

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanupPolicyStatus, NotImplemented, RuleSpec};
+use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
 
 /// Gives rows in Postgres an end of life: a schedule, a database and the rules
 /// by which rows are updated or deleted.
@@ -46,12 +46,15 @@ use super::{CleanupPolicyStatus, NotImplemented, RuleSpec};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = ("!has(self.approval)", "approval is not implemented in this version; remove the field"),
-    validation = ("!has(self.report)", "report is not implemented in this version; remove the field"),
-    validation = ("!self.schedule.contains('TZ=')", "schedule takes no TZ=; set spec.timeZone instead"),
     validation = (
-        "!has(self.execution) || !has(self.execution.maxReplicaLag)",
-        "execution.maxReplicaLag is not implemented in this version; remove the field",
+        "!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))",
+        "fromColumn belongs to emit: a report has no row to take it from",
     ),
+    validation = (
+        "!has(self.report) || self.report.values.all(v, (!has(v.affected) || self.rules.exists(r, r.name == v.affected)) && (!has(v.matched) || self.rules.exists(r, r.name == v.matched)) && (!has(v.object) || v.object.all(f, (!has(f.affected) || self.rules.exists(r, r.name == f.affected)) && (!has(f.matched) || self.rules.exists(r, r.name == f.matched)))))",
+        "affected and matched name a rule of this policy",
+    ),
+    validation = ("!self.schedule.contains('TZ=')", "schedule takes no TZ=; set spec.timeZone instead"),
     validation = (
         "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))",
         "podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's",
@@ -147,9 +150,9 @@ pub struct CleanupPolicySpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub rules: Vec<RuleSpec>,
 
-    /// Not implemented in this version: refused when set.
+    /// One row a run, inserted once, in the transaction that closes the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub report: Option<NotImplemented>,
+    pub report: Option<NewRowSpec>,
 }
 
 /// What happens to a run that is still active when the next slot comes.
@@ -258,9 +261,8 @@ pub struct ExecutionSpec {
     /// The run pauses between batches so that it stays below this; 0 is no limit.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub max_rows_per_second: i64,
-    /// Not implemented in this version: refused when set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_replica_lag: Option<DurationText>,
+    /// The run pauses while a replica is further behind than this; seen with the rights of `pg_monitor`.
+    pub max_replica_lag: DurationText,
     /// The run ends after the batch in which this has passed; the rest waits for the next run.
     pub max_duration: DurationText,
     /// What happens to the later rules when one fails.
@@ -276,7 +278,7 @@ impl Default for ExecutionSpec {
             lock_timeout: DurationText("50ms".into()),
             statement_timeout: DurationText("30s".into()),
             max_rows_per_second: 0,
-            max_replica_lag: None,
+            max_replica_lag: DurationText("10s".into()),
             max_duration: DurationText("20m".into()),
             on_rule_error: OnRuleError::Continue,
         }
@@ -300,6 +302,12 @@ pub enum OnRuleError {
     extend("maxLength" = 32, "pattern" = r"^([0-9]+(w|d|h|m|s|ms))+$")
 )]
 pub struct DurationText(pub String);
+
+impl Default for DurationText {
+    fn default() -> Self {
+        Self("0s".into())
+    }
+}
 
 /// What may be set on the pods of the Jobs: an allow-list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,63 +1,171 @@
 //! `where`, in SQL.
 
-use crate::identifier::Identifier;
-use crate::policy::{ColumnCondition, Condition, Test};
+use crate::crd::EpochUnit;
+use crate::identifier::{Identifier, QualifiedTable};
+use crate::plan::Step;
+use crate::policy::{ColumnCondition, Condition, Related, Test};
 
-use super::{Bind, Builder};
+use super::{Bind, Builder, CutoffAs};
+
+/// A table under its name in a statement.
+#[derive(Clone, Copy)]
+pub(super) struct Alias<'a> {
+    pub(super) name: &'static str,
+    pub(super) table: &'a QualifiedTable,
+}
 
 impl Builder<'_> {
     /// Every condition of the step on the row `t`, one a line.
-    pub(super) fn conditions(&mut self, indent: &str) -> String {
-        let step = self.step;
+    pub(super) fn conditions(&mut self, step: &Step, indent: &str) -> String {
+        let row = Alias { name: "t", table: &step.table };
         let lines: Vec<_> =
-            step.conditions.iter().map(|condition| self.condition(condition)).collect();
+            step.conditions.iter().map(|condition| self.condition(row, condition)).collect();
         lines.join(&format!("\n{indent}AND "))
     }
 
-    fn condition(&mut self, condition: &Condition) -> String {
+    fn condition(&mut self, row: Alias<'_>, condition: &Condition) -> String {
         match condition {
-            Condition::Column(condition) => self.column_condition(condition),
+            Condition::Column(condition) => self.column_condition(row, condition),
             Condition::AnyOf(conditions) => {
-                let any: Vec<_> =
-                    conditions.iter().map(|condition| self.column_condition(condition)).collect();
+                let any: Vec<_> = conditions
+                    .iter()
+                    .map(|condition| self.column_condition(row, condition))
+                    .collect();
                 format!("({})", any.join(" OR "))
+            }
+            Condition::Exists(related) => self.exists("EXISTS", row, related),
+            // A row that names no partner has lost none: NULL is no orphan.
+            Condition::NotExists(related) => {
+                let named: Vec<_> = related
+                    .join
+                    .iter()
+                    .map(|join| format!("{}.{} IS NOT NULL", row.name, join.references))
+                    .collect();
+                let none = self.exists("NOT EXISTS", row, related);
+                format!("({} AND {none})", named.join(" AND "))
             }
         }
     }
 
-    fn column_condition(&mut self, condition: &ColumnCondition) -> String {
+    fn exists(&mut self, word: &str, row: Alias<'_>, related: &Related) -> String {
+        let other = Alias { name: "r", table: &related.table };
+        let mut lines: Vec<_> = related
+            .join
+            .iter()
+            .map(|join| format!("r.{} = {}.{}", join.column, row.name, join.references))
+            .collect();
+        for condition in &related.conditions {
+            lines.push(self.column_condition(other, condition));
+        }
+        format!("{word} (SELECT FROM {} AS r WHERE {})", related.table, lines.join(" AND "))
+    }
+
+    fn column_condition(&mut self, row: Alias<'_>, condition: &ColumnCondition) -> String {
+        let column = format!("{}.{}", row.name, condition.column);
         let name = &condition.column;
-        let column = format!("t.{name}");
         match &condition.test {
-            Test::Equals(value) => self.compare(name, "=", value.to_string()),
-            Test::NotEquals(value) => self.compare(name, "<>", value.to_string()),
-            Test::LessThan(value) => self.compare(name, "<", value.to_string()),
-            Test::GreaterThan(value) => self.compare(name, ">", value.to_string()),
+            Test::Equals(value) => self.compare(row, name, "=", value.to_string()),
+            Test::NotEquals(value) => self.compare(row, name, "<>", value.to_string()),
+            Test::LessThan(value) => self.compare(row, name, "<", value.to_string()),
+            Test::GreaterThan(value) => self.compare(row, name, ">", value.to_string()),
             Test::In(values) => {
                 let values = values.iter().map(ToString::to_string).collect();
-                format!("{column} = ANY ({})", self.cast(Bind::Texts(values), name))
+                format!("{column} = ANY ({})", self.cast(Bind::Texts(values), row.table, name))
             }
             Test::NotIn(values) => {
                 let values = values.iter().map(ToString::to_string).collect();
-                format!("{column} <> ALL ({})", self.cast(Bind::Texts(values), name))
+                format!("{column} <> ALL ({})", self.cast(Bind::Texts(values), row.table, name))
             }
             Test::IsNull => format!("{column} IS NULL"),
             Test::IsNotNull => format!("{column} IS NOT NULL"),
             // `-infinity` is before every cutoff and yet means "never": it is not old. A range, and
             // not isfinite(), so that the planner's estimate stays right and an index bounds both ends.
-            Test::OlderThan(age) => {
-                let cutoff = self.cast_time(Bind::Cutoff(*age), name);
-                let never = format!("CAST('-infinity' AS {})", self.time_type(name));
-                format!("({column} < {cutoff} AND {column} > {never})")
+            Test::OlderThan { age, unit } => {
+                let kind = self.time_kind(row, name, *unit);
+                let written = kind.written(*unit, CutoffAs::RoundedUp);
+                let cutoff = self.cutoff(Bind::Cutoff(*age, written), kind);
+                match kind.never() {
+                    Some(never) => format!("({column} < {cutoff} AND {column} > {never})"),
+                    None => format!("{column} < {cutoff}"),
+                }
             }
-            Test::NewerThan(age) => {
-                let cutoff = self.cast_time(Bind::Cutoff(*age), name);
-                format!("{column} > {cutoff}")
+            Test::NewerThan { age, unit } => {
+                let kind = self.time_kind(row, name, *unit);
+                let written = kind.written(*unit, CutoffAs::RoundedDown);
+                format!("{column} > {}", self.cutoff(Bind::Cutoff(*age, written), kind))
             }
         }
     }
 
-    fn compare(&mut self, column: &Identifier, operator: &str, value: String) -> String {
-        format!("t.{column} {operator} {}", self.cast(Bind::Text(value), column))
+    /// A moment as something that a column of this kind compares with, by its own index.
+    pub(super) fn cutoff(&mut self, bind: Bind, kind: TimeKind) -> String {
+        format!("CAST({} AS {})", self.bind(bind), kind.sql_type())
+    }
+
+    pub(super) fn time_kind(
+        &self,
+        row: Alias<'_>,
+        column: &Identifier,
+        unit: Option<EpochUnit>,
+    ) -> TimeKind {
+        match (unit, self.types.get(row.table, column)) {
+            (None, None | Some("timestamp with time zone")) => TimeKind::Zoned,
+            (None, Some(_)) => TimeKind::Naive,
+            (Some(_), Some("real" | "double precision")) => TimeKind::Approximate,
+            (Some(_), Some("numeric")) => TimeKind::Decimal,
+            (Some(_), _) => TimeKind::Integer,
+        }
+    }
+
+    fn compare(
+        &mut self,
+        row: Alias<'_>,
+        column: &Identifier,
+        operator: &str,
+        value: String,
+    ) -> String {
+        let value = self.cast(Bind::Text(value), row.table, column);
+        format!("{}.{column} {operator} {value}", row.name)
+    }
+}
+
+/// How a column holds time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeKind {
+    Zoned,
+    Naive,
+    Integer,
+    Decimal,
+    Approximate,
+}
+
+impl TimeKind {
+    fn sql_type(self) -> &'static str {
+        match self {
+            TimeKind::Zoned => "timestamptz",
+            TimeKind::Naive => "timestamp",
+            // As wide as it gets: the cutoff of a narrow column may lie beyond its range.
+            TimeKind::Integer => "bigint",
+            TimeKind::Decimal => "numeric",
+            TimeKind::Approximate => "double precision",
+        }
+    }
+
+    /// How a cutoff is written for it; `rounded` where it is a whole number.
+    pub(super) fn written(
+        self,
+        unit: Option<EpochUnit>,
+        rounded: fn(EpochUnit) -> CutoffAs,
+    ) -> CutoffAs {
+        match (self, unit) {
+            (_, None) => CutoffAs::Moment,
+            (TimeKind::Integer, Some(unit)) => rounded(unit),
+            (_, Some(unit)) => CutoffAs::Number(unit),
+        }
+    }
+
+    /// What stands for "never" in it, where it has such a value.
+    fn never(self) -> Option<String> {
+        (self != TimeKind::Integer).then(|| format!("CAST('-infinity' AS {})", self.sql_type()))
     }
 }

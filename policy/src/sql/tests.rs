@@ -44,6 +44,7 @@ fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
         columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(|name| identifier(name)).collect(),
         analysed: true,
+        referenced_by: Vec::new(),
         role: "cleaner".to_owned(),
         can_use_schema: true,
         can_select: true,
@@ -128,7 +129,6 @@ fn every_assignment_in_an_update() {
             {"column": "kind", "setNull": true},
         ]}},
     });
-    // The age column is written: it is no place in the order, or a row could be met twice.
     insta::assert_snapshot!(
         "update_next_batch",
         shown(&plan(&rule, codes()).steps()[0].change_batch(true))
@@ -144,6 +144,126 @@ fn without_a_database_the_types_are_left_to_postgres() {
     insta::assert_snapshot!(
         "offline",
         shown(&Plan::offline(&policy).steps()[0].change_batch(false))
+    );
+}
+
+fn silent_sessions(action: Value) -> Value {
+    json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [
+            {"column": "state", "operator": "Equals", "value": "open"},
+            {"notExists": {
+                "table": {"schema": "app", "name": "people"},
+                "join": [{"column": "code_id", "references": "id"}],
+                "where": [{"column": "seen_at", "operator": "NewerThan", "age": "1h"}],
+            }},
+            {"exists": {
+                "table": {"schema": "app", "name": "kinds"},
+                "join": [{"column": "kind", "references": "kind"}],
+            }},
+        ],
+        "action": action,
+        "emit": [{"into": {"schema": "app", "name": "events"}, "values": [
+            {"column": "event_type", "value": "gone"},
+            {"column": "data", "object": [
+                {"key": "id", "fromColumn": "id"}, {"key": "why", "value": "silent"},
+                {"key": "days", "value": 30}, {"key": "at", "now": true}, {"key": "none", "setNull": true},
+            ]},
+            {"column": "code_id", "fromColumn": "id"},
+            {"column": "at", "now": true},
+            {"column": "note", "setNull": true},
+        ]}],
+    })
+}
+
+/// Every statement of a batch that locks first, with the rest that goes with it.
+fn every_statement(plan: &Plan) -> String {
+    let step = &plan.steps()[0];
+    let mut statements = vec![step.lock_batch(true)];
+    statements.extend(step.lock_partners());
+    statements.push(step.change_locked());
+    statements.push(step.next_place(true));
+    statements.extend(step.read_values());
+    statements.iter().map(shown).collect::<Vec<_>>().join("\n\n")
+}
+
+#[test]
+fn rows_with_partners_are_locked_before_they_are_changed() {
+    let rule = silent_sessions(json!({"delete": {}}));
+    let plan = plan(&rule, codes());
+    assert!(plan.steps()[0].locks_first());
+    assert_eq!(plan.steps()[0].strategy(), crate::Strategy::PrimaryKey);
+    insta::assert_snapshot!("locks_first", every_statement(&plan));
+}
+
+#[test]
+fn archived_rows_take_every_column_along() {
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "90d"}],
+        "action": {"archive": {"into": {"schema": "archive", "name": "codes"}}},
+    });
+    let plan = plan(&rule, codes());
+    insta::assert_snapshot!("archive", shown(&plan.steps()[0].change_batch(true)));
+}
+
+#[test]
+fn numbers_are_compared_with_the_cutoff_as_a_number() {
+    let older = |column: &str, unit: &str| json!({"column": column, "operator": "OlderThan", "age": "1s", "unit": unit});
+    let newer = |column: &str, unit: &str| json!({"column": column, "operator": "NewerThan", "age": "1s", "unit": unit});
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [
+            older("uses", "EpochSeconds"), newer("uses", "EpochSeconds"), older("uses", "EpochMillis"),
+            older("precise", "EpochMillis"), newer("rough", "EpochSeconds"),
+        ],
+        "action": {"delete": {}},
+    });
+    let columns = [
+        ("id", "uuid"),
+        ("uses", "integer"),
+        ("precise", "numeric"),
+        ("rough", "double precision"),
+    ];
+    let step = &plan(&rule, facts(&columns, &["id"])).steps()[0].clone();
+    insta::assert_snapshot!("epoch", shown(&step.change_batch(false)));
+    let now = "1970-01-02T00:00:00.123456Z".parse().unwrap();
+    let moment = crate::Moment { now, ..crate::Moment::default() };
+    let mut values = Vec::new();
+    for value in step.change_batch(false).values(moment) {
+        if let crate::Value::Text(text) = value {
+            values.push(text);
+        }
+    }
+    // A second before: 86,399.123456 s after the epoch.
+    assert_eq!(values, ["86400", "86399", "86399124", "86399123456e-3", "86399123456e-6"]);
+    insta::assert_snapshot!("epoch_overdue", shown(&step.oldest_overdue().unwrap()));
+}
+
+#[test]
+fn a_report_counts_rules_by_name() {
+    let mut document = json!({
+        "apiVersion": "pgsweep.dev/v1alpha1", "kind": "CleanupPolicy", "metadata": {"name": "p"},
+        "spec": {
+            "schedule": "@hourly", "mode": "Enforce",
+            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
+            "rules": [silent_sessions(json!({"delete": {}}))],
+        },
+    });
+    document["spec"]["report"] = json!({"into": {"schema": "app", "name": "events"}, "values": [
+        {"column": "event_type", "value": "cleanup_job_completed"},
+        {"column": "total", "matched": "r"},
+        {"column": "data", "object": [{"key": "gone", "affected": "r"}]},
+        {"column": "at", "now": true},
+    ]});
+    let plan = Plan::offline(&validate(&document).unwrap());
+    let statement = plan.report_row().unwrap();
+    insta::assert_snapshot!("report", shown(&statement));
+    let counts = [crate::Counts { matched: 7, affected: 5 }];
+    let moment = crate::Moment { counts: &counts, ..crate::Moment::default() };
+    let values = statement.values(moment);
+    assert!(
+        values.contains(&crate::Value::Integer(7)) && values.contains(&crate::Value::Integer(5))
     );
 }
 

@@ -6,14 +6,17 @@ use serde_json::Value;
 
 use crate::age::Age;
 use crate::crd::{
-    AssignmentSpec, CleanupPolicySpec, ColumnConditionSpec, ConditionSpec, Operator,
-    RuleLimitsSpec, Scalar,
+    AssignmentSpec, CleanupPolicySpec, ColumnConditionSpec, ConditionSpec, DropPartitionsSpec,
+    JoinSpec, Operator, RuleLimitsSpec, Scalar,
 };
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::policy::{Action, Assignment, ColumnCondition, Condition, NewValue, Rule, Test};
+use crate::policy::{
+    Action, Assignment, ColumnCondition, Condition, Join, NewRow, NewValue, Related, Rule, Test,
+};
 use crate::problem::Problem;
 
-use super::{age, piece, refuse_when_set};
+use super::row::{self, Place};
+use super::{age, piece};
 
 /// Every rule of the spec that is right; what is wrong is in `problems`.
 pub(super) fn rules(
@@ -52,12 +55,20 @@ fn check_name(name: &str, path: &str, problems: &mut Vec<Problem>) {
 }
 
 fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>) -> Option<Rule> {
-    refuse_when_set(is_set(value, "emit"), path, "emit", problems);
     let table =
         value.get("table").and_then(|value| table(value, &format!("{path}.table"), problems));
     let conditions = conditions(value, path, problems);
     let action =
         value.get("action").and_then(|value| action(value, &format!("{path}.action"), problems));
+    let emit = emitted(value, path, problems);
+    if let Some(action) = &action {
+        check_action(action, &table, &conditions, path, problems);
+        if matches!(action, Action::DropPartitions { .. }) && is_set(value, "emit") {
+            let message =
+                "needs rows that are changed one by one, which dropPartitions does not do";
+            problems.push(Problem::new(format!("{path}.emit"), message));
+        }
+    }
     let limits: RuleLimitsSpec =
         value.get("limits").map_or_else(|| Some(RuleLimitsSpec::default()), piece)?;
     Some(Rule {
@@ -65,22 +76,69 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
         table: table?,
         conditions,
         action: action?,
+        emit,
         max_rows: limits.max_rows,
         max_percent_of_table: limits.max_percent_of_table.map_or(max_percent, i64::from),
     })
 }
 
-fn is_set(value: &Value, field: &str) -> bool {
+fn emitted(rule: &Value, path: &str, problems: &mut Vec<Problem>) -> Vec<NewRow> {
+    let entries = rule.get("emit").and_then(Value::as_array).into_iter().flatten();
+    let mut rows = Vec::new();
+    for (index, value) in entries.enumerate() {
+        rows.extend(row::new_row(value, &format!("{path}.emit[{index}]"), Place::Emit, problems));
+    }
+    rows
+}
+
+/// What an action demands of the rest of its rule.
+fn check_action(
+    action: &Action,
+    table: &Option<QualifiedTable>,
+    conditions: &[Condition],
+    path: &str,
+    problems: &mut Vec<Problem>,
+) {
+    match action {
+        Action::Archive(into) if Some(into) == table.as_ref() => {
+            let message = "must be another table than the rule's own";
+            problems.push(Problem::new(format!("{path}.action.archive.into"), message));
+        }
+        Action::DropPartitions { .. } => {
+            let one_age = |conditions: &[Condition]| {
+                matches!(
+                    conditions,
+                    [Condition::Column(ColumnCondition { test: Test::OlderThan { .. }, .. })]
+                )
+            };
+            if !one_age(conditions) {
+                let message = "dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by";
+                problems.push(Problem::new(format!("{path}.where"), message));
+            }
+        }
+        Action::Update(_) | Action::Delete | Action::Archive(_) => {}
+    }
+}
+
+pub(super) fn is_set(value: &Value, field: &str) -> bool {
     value.get(field).is_some_and(|value| !value.is_null())
 }
 
-fn table(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<QualifiedTable> {
+pub(super) fn table(
+    value: &Value,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<QualifiedTable> {
     let schema = identifier(value.get("schema")?.as_str()?, &format!("{path}.schema"), problems);
     let name = identifier(value.get("name")?.as_str()?, &format!("{path}.name"), problems);
     Some(QualifiedTable { schema: schema?, name: name? })
 }
 
-fn identifier(name: &str, path: &str, problems: &mut Vec<Problem>) -> Option<Identifier> {
+pub(super) fn identifier(
+    name: &str,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Identifier> {
     Identifier::parse(name)
         .map_err(|problem| problems.push(Problem::new(path, problem.to_string())))
         .ok()
@@ -97,50 +155,80 @@ fn conditions(rule: &Value, path: &str, problems: &mut Vec<Problem>) -> Vec<Cond
 }
 
 fn condition(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Condition> {
-    for field in ["exists", "notExists", "unit"] {
-        refuse_when_set(is_set(value, field), path, field, problems);
-    }
     let kinds = ["column", "anyOf", "exists", "notExists"];
-    if kinds.iter().filter(|field| is_set(value, field)).count() != 1 {
+    let set: Vec<_> = kinds.into_iter().filter(|field| is_set(value, field)).collect();
+    let [kind] = set.as_slice() else {
         let message =
             "a condition is exactly one of: column with operator, anyOf, exists, notExists";
         problems.push(Problem::new(path, message));
         return None;
-    }
-    if let Some(entries) = value.get("anyOf").and_then(Value::as_array) {
-        for field in ["operator", "value", "values", "age"] {
+    };
+    if *kind != "column" {
+        for field in ["operator", "value", "values", "age", "unit"] {
             if is_set(value, field) {
-                let message = "belongs to a column condition, not beside anyOf";
+                let message = format!("belongs to a column condition, not beside {kind}");
                 problems.push(Problem::new(format!("{path}.{field}"), message));
             }
         }
-        let mut any_of = Vec::new();
-        for (index, value) in entries.iter().enumerate() {
-            let path = format!("{path}.anyOf[{index}]");
-            refuse_when_set(is_set(value, "unit"), &path, "unit", problems);
-            if let Some(spec) = piece::<ColumnConditionSpec>(value) {
-                any_of.extend(column_condition(&spec, &path, problems));
-            }
+    }
+    let inner = format!("{path}.{kind}");
+    match *kind {
+        "anyOf" => Some(Condition::AnyOf(column_conditions(value.get(kind)?, &inner, problems))),
+        "exists" => related(value.get(kind)?, &inner, problems).map(Condition::Exists),
+        "notExists" => related(value.get(kind)?, &inner, problems).map(Condition::NotExists),
+        _ => {
+            let spec: ConditionSpec = piece(value)?;
+            let Some(operator) = spec.operator else {
+                problems
+                    .push(Problem::new(format!("{path}.operator"), "is required beside column"));
+                return None;
+            };
+            let spec = ColumnConditionSpec {
+                column: spec.column?,
+                operator,
+                value: spec.value,
+                values: spec.values,
+                age: spec.age,
+                unit: spec.unit,
+            };
+            column_condition(&spec, path, problems).map(Condition::Column)
         }
-        return Some(Condition::AnyOf(any_of));
     }
-    if !is_set(value, "column") {
-        return None;
+}
+
+fn column_conditions(
+    value: &Value,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<ColumnCondition> {
+    let entries = value.as_array().into_iter().flatten();
+    let mut conditions = Vec::new();
+    for (index, value) in entries.enumerate() {
+        if let Some(spec) = piece::<ColumnConditionSpec>(value) {
+            conditions.extend(column_condition(&spec, &format!("{path}[{index}]"), problems));
+        }
     }
-    let spec: ConditionSpec = piece(value)?;
-    let Some(operator) = spec.operator else {
-        problems.push(Problem::new(format!("{path}.operator"), "is required beside column"));
-        return None;
-    };
-    let spec = ColumnConditionSpec {
-        column: spec.column?,
-        operator,
-        value: spec.value,
-        values: spec.values,
-        age: spec.age,
-        unit: None,
-    };
-    column_condition(&spec, path, problems).map(Condition::Column)
+    conditions
+}
+
+fn related(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Related> {
+    let table =
+        value.get("table").and_then(|value| table(value, &format!("{path}.table"), problems));
+    let mut join = Vec::new();
+    let pairs = value.get("join").and_then(Value::as_array).into_iter().flatten();
+    for (index, value) in pairs.enumerate() {
+        let Some(pair) = piece::<JoinSpec>(value) else { continue };
+        let path = format!("{path}.join[{index}]");
+        let column = identifier(&pair.column, &format!("{path}.column"), problems);
+        let references = identifier(&pair.references, &format!("{path}.references"), problems);
+        if let (Some(column), Some(references)) = (column, references) {
+            join.push(Join { column, references });
+        }
+    }
+    let conditions = value.get("where").map_or_else(Vec::new, |value| {
+        column_conditions(value, &format!("{path}.where"), problems)
+    });
+    Some(Related { table: table?, join, conditions })
 }
 
 fn column_condition(
@@ -168,8 +256,8 @@ fn column_condition(
         Operator::NotIn => Test::NotIn(list()?),
         Operator::IsNull => Test::IsNull,
         Operator::IsNotNull => Test::IsNotNull,
-        Operator::OlderThan => Test::OlderThan(span()?),
-        Operator::NewerThan => Test::NewerThan(span()?),
+        Operator::OlderThan => Test::OlderThan { age: span()?, unit: spec.unit },
+        Operator::NewerThan => Test::NewerThan { age: span()?, unit: spec.unit },
     };
     Some(ColumnCondition { column: column?, test })
 }
@@ -199,18 +287,19 @@ fn check_operands(spec: &ColumnConditionSpec, path: &str, problems: &mut Vec<Pro
             problems.push(Problem::new(field_path, message));
         }
     }
+    if spec.unit.is_some() && wanted != Some("age") {
+        let message = "belongs to OlderThan and NewerThan on a number column; remove it";
+        problems.push(Problem::new(format!("{path}.unit"), message));
+    }
 }
 
-fn check_scalar(value: &Scalar, path: &str, problems: &mut Vec<Problem>) {
+pub(super) fn check_scalar(value: &Scalar, path: &str, problems: &mut Vec<Problem>) {
     if matches!(value, Scalar::Text(text) if text.contains('\0')) {
         problems.push(Problem::new(path, "must not contain a NUL character"));
     }
 }
 
 fn action(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Action> {
-    for field in ["archive", "dropPartitions"] {
-        refuse_when_set(is_set(value, field), path, field, problems);
-    }
     let kinds = ["update", "delete", "archive", "dropPartitions"];
     if kinds.iter().filter(|field| is_set(value, field)).count() != 1 {
         let message = "an action is exactly one of: update, delete, archive, dropPartitions";
@@ -219,6 +308,14 @@ fn action(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Acti
     }
     if is_set(value, "delete") {
         return Some(Action::Delete);
+    }
+    if let Some(into) = value.pointer("/archive/into") {
+        return table(into, &format!("{path}.archive.into"), problems).map(Action::Archive);
+    }
+    if let Some(spec) = value.get("dropPartitions").filter(|value| !value.is_null()) {
+        let spec: DropPartitionsSpec = piece(spec)?;
+        let path = format!("{path}.dropPartitions.graceAge");
+        return Some(Action::DropPartitions { grace_age: age(&path, &spec.grace_age, problems)? });
     }
     let entries = value.pointer("/update/set")?.as_array()?;
     let mut seen = BTreeSet::new();
@@ -264,10 +361,7 @@ fn assignment(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<
 
 fn check_minimum_age(rule: &Rule, least: Option<Age>, path: &str, problems: &mut Vec<Problem>) {
     let Some(least) = least.filter(|least| least.as_millis() > 0) else { return };
-    if matches!(rule.action, Action::Update(_)) {
-        return;
-    }
-    if !rule.older_than().any(|age| age >= least) {
+    if rule.action.removes_rows() && !rule.top_level_ages().any(|due| due.age >= least) {
         let message = format!(
             "a rule that deletes needs an OlderThan of at least {least} here, since spec.limits.minimumAge says so"
         );
