@@ -136,3 +136,12 @@ pub struct Execution {
     /// What happens to the later rules when one fails.
     pub on_rule_error: OnRuleError,
 }
+
+impl Execution {
+    /// The same with the time of a batch shared out among `statements` of it, so that all of them
+    /// together end in time.
+    #[must_use]
+    pub fn for_statements(&self, statements: u32) -> Self {
+        Self { batch_timeout: self.batch_timeout.share(statements), ..self.clone() }
+    }
+}

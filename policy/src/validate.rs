@@ -239,7 +239,7 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
     let execution = Execution {
         batch_size: i64::from(written.batch_size),
         // A batch that took as long as it may would often be cancelled: half of it is the aim then.
-        target_batch_duration: target_batch_duration?.min(batch_timeout.half()),
+        target_batch_duration: target_batch_duration?.min(batch_timeout.share(2)),
         batch_timeout,
         lock_timeout: lock_timeout?,
         statement_timeout: statement_timeout?,

@@ -147,7 +147,7 @@ fn without_a_database_the_types_are_left_to_postgres() {
     );
 }
 
-fn silent_sessions(action: Value) -> Value {
+fn silent_sessions(action: &Value) -> Value {
     json!({
         "name": "r", "table": {"schema": "app", "name": "codes"},
         "where": [
@@ -189,7 +189,7 @@ fn every_statement(plan: &Plan) -> String {
 
 #[test]
 fn rows_with_partners_are_locked_before_they_are_changed() {
-    let rule = silent_sessions(json!({"delete": {}}));
+    let rule = silent_sessions(&json!({"delete": {}}));
     let plan = plan(&rule, codes());
     assert!(plan.steps()[0].locks_first());
     assert_eq!(plan.steps()[0].strategy(), crate::Strategy::PrimaryKey);
@@ -247,7 +247,7 @@ fn a_report_counts_rules_by_name() {
         "spec": {
             "schedule": "@hourly", "mode": "Enforce",
             "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "rules": [silent_sessions(json!({"delete": {}}))],
+            "rules": [silent_sessions(&json!({"delete": {}}))],
         },
     });
     document["spec"]["report"] = json!({"into": {"schema": "app", "name": "events"}, "values": [
