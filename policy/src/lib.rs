@@ -41,6 +41,7 @@ mod age;
 mod catalog;
 mod crd;
 mod identifier;
+mod partition;
 mod plan;
 mod policy;
 mod problem;
@@ -57,6 +58,7 @@ pub use catalog::{
 };
 pub use crd::*;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
+pub use partition::{Partition, PartitionBound};
 pub use plan::{Plan, Step};
 pub use policy::{
     Action, Assignment, CellValue, ColumnCondition, Condition, Due, Execution, Join, Limits,

@@ -140,7 +140,7 @@ impl Step {
             // A subquery keeps the snapshot of its statement, and a cascade what it deletes: both
             // need a statement that begins when the rows are already held.
             locks_first: rule.related().next().is_some()
-                || (rule.action().removes_rows() && cascades),
+                || (matches!(rule.action(), Action::Delete | Action::Archive(_)) && cascades),
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),

@@ -208,6 +208,32 @@ fn archived_rows_take_every_column_along() {
 }
 
 #[test]
+fn whole_partitions_are_detached_and_dropped() {
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "30d"}],
+        "action": {"dropPartitions": {}},
+    });
+    let plan = plan(&rule, codes());
+    let step = &plan.steps()[0];
+    assert_eq!(step.strategy(), crate::Strategy::Partition);
+    let old = QualifiedTable { schema: identifier("app"), name: identifier("codes \" 2025") };
+    let bound = crate::PartitionBound::parse("FOR VALUES FROM (MINVALUE) TO ('2026-01-01')");
+    let statements = [
+        step.due_partitions().unwrap(),
+        step.count_partition(&old),
+        step.count_partition_up_to(&old),
+        step.detach(&old, false),
+        step.detach(&old, true),
+        step.attach(&old, &bound.unwrap()),
+        crate::Step::lock_detached(&old),
+        crate::Step::drop_detached(&old),
+    ];
+    let shown: Vec<_> = statements.iter().map(shown).collect();
+    insta::assert_snapshot!("partitions", shown.join("\n\n"));
+}
+
+#[test]
 fn numbers_are_compared_with_the_cutoff_as_a_number() {
     let older = |column: &str, unit: &str| json!({"column": column, "operator": "OlderThan", "age": "1s", "unit": unit});
     let newer = |column: &str, unit: &str| json!({"column": column, "operator": "NewerThan", "age": "1s", "unit": unit});
