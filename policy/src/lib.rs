@@ -65,7 +65,9 @@ pub use policy::{
     NewCell, NewRow, NewValue, ObjectField, Policy, PolicyName, Related, RowValue, Rule, Test,
 };
 pub use problem::Problem;
-pub use report::{ActionKind, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals};
+pub use report::{
+    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+};
 pub use schedule::{Schedule, ScheduleProblem};
 pub use sql::{Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, Statement, Value};
 pub use validate::validate;

@@ -6,7 +6,7 @@ mod rule;
 use std::fmt;
 
 use crate::age::Age;
-use crate::crd::{Mode, OnRuleError};
+use crate::crd::{ConcurrencyPolicy, Mode, OnRuleError};
 use crate::schedule::Schedule;
 
 pub use row::{CellValue, NewCell, NewRow, ObjectField, RowValue};
@@ -36,6 +36,7 @@ pub struct Policy {
     pub(crate) generation: i64,
     pub(crate) rules_hash: String,
     pub(crate) mode: Mode,
+    pub(crate) concurrency: ConcurrencyPolicy,
     pub(crate) schedule: Schedule,
     pub(crate) limits: Limits,
     pub(crate) execution: Execution,
@@ -68,6 +69,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What happens to a run that meets an earlier one.
+    #[must_use]
+    pub fn concurrency(&self) -> ConcurrencyPolicy {
+        self.concurrency
     }
 
     /// When runs are due.
