@@ -19,6 +19,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _, Transaction};
 use tokio_util::sync::CancellationToken;
 
+use crate::execute::Positions;
 use crate::failure::{Failure, FailureKind};
 
 /// One connection.
@@ -271,6 +272,32 @@ pub fn standby() -> Failure {
 pub async fn is_standby(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, Failure> {
     let sql = "SELECT pg_is_in_recovery()";
     Ok(sqlx::query_scalar(sql).persistent(false).fetch_one(&mut **transaction).await?)
+}
+
+/// How far the replicas are: those that replay the log, not those that decode it.
+pub async fn replica_positions(database: &mut Database) -> Result<Positions, Failure> {
+    let row = sqlx::query(
+        "SELECT CAST(pg_current_wal_lsn() - CAST('0/0' AS pg_lsn) AS bigint) AS written,
+                CAST(min(replay_lsn) - CAST('0/0' AS pg_lsn) AS bigint) AS replayed,
+                CAST(COALESCE(max(extract(epoch FROM replay_lag)), 0) AS double precision) AS lag,
+                count(*) FILTER (WHERE state IS NULL) AS hidden
+         FROM pg_stat_replication AS replica
+         WHERE (state IS NULL OR state IN ('streaming', 'catchup'))
+           AND NOT EXISTS (
+             SELECT
+             FROM pg_replication_slots AS slot
+             WHERE slot.active_pid = replica.pid AND slot.slot_type = 'logical'
+           )",
+    )
+    .persistent(false)
+    .fetch_one(&mut database.connection)
+    .await?;
+    Ok(Positions {
+        written: row.try_get("written")?,
+        replayed: row.try_get("replayed")?,
+        lag: row.try_get("lag")?,
+        hidden: row.try_get("hidden")?,
+    })
 }
 
 /// Gives up sooner on locks, until the end of the transaction or savepoint: for a check that

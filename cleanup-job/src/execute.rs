@@ -1,35 +1,30 @@
-//! THE batch loop: the only place in the project that changes rows of a user.
+//! The rules, one after the other: which one runs, with what is left of the caps, and whether the
+//! next one may. Each goes through its table in a [`sweep`], THE batch loop: the only place in the
+//! project that changes rows of a user.
 //!
-//! A batch is one transaction: it is committed whole or not at all, and between
-//! two batches the run can stop, pause or give up. What a batch may touch is
-//! decided by [`policy`] alone.
+//! A batch is one transaction: it is committed whole or not at all, and between two batches the run
+//! can stop, pause or give up. What a batch may touch is decided by [`policy`] alone.
 
-use std::time::{Duration, Instant};
+mod batch;
+mod lag;
+mod pace;
+mod sweep;
+
+use std::time::Instant;
 
 use jiff::Timestamp;
-use policy::{Execution, Moment, OnRuleError, Plan, Policy, Step, StopReason};
-use rand::Rng as _;
-use sqlx::Row as _;
+use policy::{Execution, OnRuleError, Plan, Policy, Step, StopReason};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Purpose, fetch};
+use crate::database::Purpose;
 use crate::failure::{Failure, FailureKind};
-use crate::ledger::{BatchRecord, Fingerprint, RuleProgress};
+use crate::ledger::{Fingerprint, RuleProgress};
 use crate::measure;
 use crate::progress::Progress;
 use crate::run::session::Session;
 
-/// Bounds of a batch, in rows.
-const MIN_BATCH: i64 = 50;
-const MAX_BATCH: i64 = 50_000;
-/// How often in a row a batch may find others in its way before its rule gives up.
-const MAX_CONTENTION: u32 = 8;
-/// How long a running batch may go on after the process was asked to end.
-const GRACE: Duration = Duration::from_millis(1500);
-/// How often in a row a rule may lose its connection without a batch in between.
-const MAX_LOSSES: u32 = 3;
-/// How long the run may be silent before it renews its lease.
-const SILENCE: Duration = Duration::from_secs(10);
+pub use lag::{Positions, ReplicaLag};
+use sweep::Sweep;
 
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +33,14 @@ pub struct Done {
     pub affected: i64,
     /// Committed batches, over all attempts.
     pub batches: i64,
-    /// Rows that were locked and not changed in the last pass: a trigger kept them.
-    pub kept: i64,
+    /// Rows that the last pass could not change: a trigger, a foreign key or another constraint
+    /// kept them.
+    pub failed: i64,
+    /// Why the first of them could not be changed, where the database said so.
+    pub fault: Option<Failure>,
     /// Why it ended.
     pub stop: StopReason,
-    /// What went wrong.
+    /// What ended it early.
     pub failure: Option<Failure>,
 }
 
@@ -50,7 +48,7 @@ impl Done {
     /// A rule that has not begun in this attempt; an earlier one may have done this.
     pub fn nothing(stop: StopReason, before: &RuleProgress) -> Self {
         let (affected, batches) = (before.affected, before.batches);
-        Self { affected, batches, kept: 0, stop, failure: None }
+        Self { affected, batches, failed: 0, fault: None, stop, failure: None }
     }
 }
 
@@ -66,6 +64,8 @@ pub struct Context<'a, 'b> {
     pub execution: &'a Execution,
     /// Database time at the start of the run.
     pub now: Timestamp,
+    /// What was seen of the replicas.
+    pub lag: ReplicaLag,
     /// When the run must end, after the batch that is under way.
     pub deadline: Instant,
     /// Set when the process was asked to end.
@@ -148,305 +148,12 @@ fn ends_the_run(done: &Done, on_rule_error: OnRuleError) -> Option<StopReason> {
     match (&done.failure, done.stop) {
         (Some(failure), _) if failure.kind == FailureKind::Unavailable => Some(StopReason::Error),
         (_, StopReason::LockHeld) => Some(StopReason::LockHeld),
-        (Some(_), _) if on_rule_error == OnRuleError::Stop => Some(StopReason::Error),
+        (failure, _)
+            if on_rule_error == OnRuleError::Stop && (failure.is_some() || done.failed > 0) =>
+        {
+            Some(StopReason::Error)
+        }
         (_, StopReason::TimeBudget | StopReason::Cancelled) => Some(done.stop),
         _ => None,
-    }
-}
-
-/// One rule on its way through its table.
-struct Sweep<'a, 'b, 'c> {
-    context: &'a mut Context<'b, 'c>,
-    step: &'a Step,
-    fingerprint: Fingerprint,
-    /// How many rows the rule may have changed at its end, over all attempts.
-    cap: i64,
-    /// How many earlier attempts have changed.
-    earlier: i64,
-    size: i64,
-    /// Smoothed time of a batch, in seconds.
-    pace: f64,
-    place: Option<Vec<String>>,
-    second_pass: bool,
-    losses: u32,
-    began: Instant,
-    done: Done,
-}
-
-fn does_not_converge(rows: i64) -> Failure {
-    Failure {
-        kind: FailureKind::Rule,
-        sql_state: String::new(),
-        message: format!(
-            "DoesNotConverge: the update leaves the rule's own conditions true on {rows} rows, so it would never end; \
-             have it set a column that a condition looks at"
-        ),
-    }
-}
-
-/// What a batch did.
-struct Batch {
-    seen: i64,
-    changed: i64,
-    place: Vec<String>,
-}
-
-impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
-    fn new(
-        context: &'a mut Context<'b, 'c>,
-        step: &'a Step,
-        before: &RuleProgress,
-        fingerprint: Fingerprint,
-        left_of_run: i64,
-    ) -> Self {
-        let size = context.execution.batch_size;
-        let pace = context.execution.target_batch_duration.duration().as_secs_f64();
-        Self {
-            context,
-            step,
-            fingerprint,
-            cap: step.max_rows().min(before.affected + left_of_run),
-            earlier: before.affected,
-            size,
-            pace,
-            place: before.place_for(fingerprint),
-            second_pass: false,
-            losses: 0,
-            began: Instant::now(),
-            done: Done::nothing(StopReason::Drained, before),
-        }
-    }
-
-    /// Two passes at the most: the second, from the start, for rows that the app held during the
-    /// first, or that lie before the place where an earlier run or attempt had ended. A pass has
-    /// ended when a batch sees nothing, never when it sees less than it asked for.
-    async fn run(mut self) -> Done {
-        let mut contention = 0;
-        loop {
-            if let Some(stop) = self.must_stop() {
-                self.done.stop = stop;
-                return self.done;
-            }
-            let begin = Instant::now();
-            match self.batch_or_grace().await {
-                Ok(batch) if batch.seen == 0 => {
-                    if self.second_pass || self.place.is_none() {
-                        return self.done;
-                    }
-                    self.second_pass = true;
-                    self.done.kept = 0;
-                    self.place = None;
-                }
-                Ok(batch) => {
-                    contention = 0;
-                    self.count(&batch);
-                    self.adapt(begin.elapsed());
-                    self.place = Some(batch.place);
-                    if let Err(failure) = self.keep_below_rate().await {
-                        return self.failed(failure);
-                    }
-                }
-                Err(failure) if self.can_recover(&failure) => {
-                    if let Err(failure) = self.recover(&failure).await {
-                        return self.failed(failure);
-                    }
-                }
-                Err(failure) => {
-                    contention += 1;
-                    if !self.can_try_again(&failure, contention) {
-                        return self.failed(failure);
-                    }
-                    self.size = (self.size / 2).max(1);
-                    if let Err(failure) = self.back_off(contention).await {
-                        return self.failed(failure);
-                    }
-                }
-            }
-        }
-    }
-
-    fn can_recover(&self, failure: &Failure) -> bool {
-        failure.kind == FailureKind::Unavailable
-            && self.losses < MAX_LOSSES
-            && !self.context.cancelled.is_cancelled()
-    }
-
-    /// Goes on over a new connection from what the ledger has: whether the last batch was
-    /// committed, nobody may have heard.
-    async fn recover(&mut self, failure: &Failure) -> Result<(), Failure> {
-        self.losses += 1;
-        tracing::warn!(error = %failure, "the connection was lost in mid-run, connecting again");
-        let recorded = self.context.session.recover(self.context.deadline).await?;
-        if let Some(own) = recorded.iter().find(|rule| rule.rule == self.step.rule()) {
-            self.done.affected = own.affected;
-            self.done.batches = own.batches;
-            self.place = own.place_for(self.fingerprint);
-        }
-        // The place may be of the first pass: the second must then begin at the start again.
-        self.second_pass = false;
-        Ok(())
-    }
-
-    fn must_stop(&self) -> Option<StopReason> {
-        if self.context.cancelled.is_cancelled() {
-            Some(StopReason::Cancelled)
-        } else if Instant::now() >= self.context.deadline {
-            Some(StopReason::TimeBudget)
-        } else if self.left() <= 0 {
-            Some(StopReason::RowLimit)
-        } else {
-            None
-        }
-    }
-
-    fn left(&self) -> i64 {
-        self.cap - self.done.affected
-    }
-
-    /// A batch, but no longer than a short grace once the process was asked to end. A batch that
-    /// is left alone is never committed: its transaction ends with the connection.
-    async fn batch_or_grace(&mut self) -> Result<Batch, Failure> {
-        let cancelled = self.context.cancelled.clone();
-        let out_of_grace = async move {
-            cancelled.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
-        tokio::select! {
-            batch = self.batch() => return batch,
-            () = out_of_grace => {}
-        }
-        self.context.session.abandon();
-        Err(Failure {
-            kind: FailureKind::Slow,
-            sql_state: String::new(),
-            message: "the batch was given up, uncommitted, since the run was asked to end"
-                .to_owned(),
-        })
-    }
-
-    async fn batch(&mut self) -> Result<Batch, Failure> {
-        let limit = self.size.min(self.left());
-        let statement = self.step.change_batch(self.place.is_some());
-        let after = self.place.as_deref().unwrap_or_default();
-        let moment = Moment { now: self.context.now, limit, after, ..Moment::default() };
-        let execution = self.context.execution;
-        let mut fenced = self.context.session.batch(execution).await?;
-        let row = fetch(fenced.transaction(), &statement, moment).await?;
-        let mut batch = Batch { seen: 0, changed: 0, place: Vec::new() };
-        let mut stuck = 0;
-        if let Some(row) = row {
-            batch.seen = row.try_get(0)?;
-            batch.changed = row.try_get("changed")?;
-            stuck = row.try_get("stuck")?;
-            for column in 0..self.step.order().len() {
-                batch.place.extend(row.try_get::<Option<String>, _>(column + 5)?);
-            }
-        }
-        if stuck > 0 {
-            fenced.rollback().await?;
-            return Err(does_not_converge(stuck));
-        }
-        if batch.seen == 0 {
-            fenced.rollback().await?;
-            return Ok(batch);
-        }
-        let record = BatchRecord {
-            rule: self.step.rule(),
-            affected: batch.changed,
-            failed: self.done.kept + batch.seen - batch.changed,
-            skipped_locked: 0,
-            place: &batch.place,
-            tables: std::slice::from_ref(self.step.table()),
-            fingerprint: self.fingerprint,
-        };
-        fenced.commit(&record).await?;
-        Ok(batch)
-    }
-
-    fn count(&mut self, batch: &Batch) {
-        self.losses = 0;
-        self.done.affected += batch.changed;
-        self.done.kept += batch.seen - batch.changed;
-        self.done.batches += 1;
-        self.context.progress.add(batch.changed);
-        tracing::debug!(
-            rule.name = self.step.rule(),
-            rows.seen = batch.seen,
-            rows.changed = batch.changed,
-            "batch committed"
-        );
-    }
-
-    /// Steers the size of a batch towards its target duration: at most 1.3 times larger, at
-    /// least half as large, by the smoothed time of the last ones (`docs/adr/0006`).
-    fn adapt(&mut self, took: Duration) {
-        let target = self.context.execution.target_batch_duration.duration().as_secs_f64();
-        self.pace = 0.6 * self.pace + 0.4 * took.as_secs_f64();
-        let factor = (target / self.pace.max(0.000_1)).clamp(0.5, 1.3);
-        let least = MIN_BATCH.min(self.context.execution.batch_size);
-        let most = MAX_BATCH.max(self.context.execution.batch_size);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "at most 50,000 rows"
-        )]
-        let size = (self.size as f64 * factor).ceil() as i64;
-        self.size = size.clamp(least, most);
-    }
-
-    async fn keep_below_rate(&mut self) -> Result<(), Failure> {
-        let rate = self.context.execution.max_rows_per_second;
-        if rate == 0 {
-            return Ok(());
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
-        let due = (self.done.affected - self.earlier) as f64 / rate as f64;
-        let pause = Duration::from_secs_f64(due).saturating_sub(self.began.elapsed());
-        self.pause(pause).await
-    }
-
-    async fn back_off(&mut self, contention: u32) -> Result<(), Failure> {
-        let base = self.context.execution.lock_timeout.duration() * (1 << contention.min(5));
-        let jitter = rand::rng().random_range(0.5..1.5);
-        self.pause(base.min(Duration::from_secs(2)).mul_f64(jitter)).await
-    }
-
-    /// Waits outside any transaction; ends early when the run must end. A long pause renews the
-    /// lease, and ends when another run took it over.
-    async fn pause(&mut self, pause: Duration) -> Result<(), Failure> {
-        let end = self.context.deadline.min(Instant::now() + pause);
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            tokio::select! {
-                () = tokio::time::sleep(left.min(SILENCE)) => {}
-                () = self.context.cancelled.cancelled() => return Ok(()),
-            }
-            if left <= SILENCE {
-                return Ok(());
-            }
-            match self.context.session.renew().await {
-                // The next batch meets the same, and recovers.
-                Err(failure) if failure.kind == FailureKind::Unavailable => {}
-                renewed => renewed?,
-            }
-        }
-    }
-
-    fn can_try_again(&self, failure: &Failure, contention: u32) -> bool {
-        let passing = matches!(failure.kind, FailureKind::Contention | FailureKind::Slow);
-        passing && contention < MAX_CONTENTION && !self.context.cancelled.is_cancelled()
-    }
-
-    fn failed(mut self, failure: Failure) -> Done {
-        self.done.stop = match failure.kind {
-            _ if self.context.cancelled.is_cancelled() => StopReason::Cancelled,
-            FailureKind::Contention => StopReason::LockTimeout,
-            FailureKind::Superseded => StopReason::LockHeld,
-            _ => StopReason::Error,
-        };
-        if !matches!(self.done.stop, StopReason::Cancelled | StopReason::LockHeld) {
-            self.done.failure = Some(failure.with_hint("execution.batchTimeout"));
-        }
-        self.done
     }
 }

@@ -32,6 +32,8 @@ pub enum FailureKind {
     Contention,
     /// A statement took longer than its timeout.
     Slow,
+    /// A row cannot be changed so: the database refused it, or a trigger did.
+    Row,
     /// This rule's rows cannot be changed so.
     Rule,
     /// Another run of the policy took over.
@@ -53,7 +55,9 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self.kind {
             // Before the first row nothing but the policy, the schema or the role can be wrong.
-            FailureKind::Wrong | FailureKind::Slow | FailureKind::Rule => Exit::Wrong,
+            FailureKind::Wrong | FailureKind::Slow | FailureKind::Row | FailureKind::Rule => {
+                Exit::Wrong
+            }
             FailureKind::Unavailable | FailureKind::Contention => Exit::Unavailable,
             FailureKind::Superseded => Exit::Done,
         }
@@ -136,7 +140,7 @@ fn from_server(error: &PgDatabaseError) -> Failure {
     if !names.is_empty() {
         message = format!("{message}: {}", names.join(", "));
     }
-    let kind = if is_raised(error) { FailureKind::Rule } else { kind(code) };
+    let kind = if is_raised(error) { FailureKind::Row } else { kind(code) };
     Failure { kind, sql_state: code.to_owned(), message }
 }
 
@@ -169,7 +173,7 @@ fn kind(code: &str) -> FailureKind {
         _ => match code.get(..2).unwrap_or("") {
             "08" | "53" | "57" | "58" | "XX" => FailureKind::Unavailable,
             "28" | "3D" | "3F" | "42" | "22" | "0A" => FailureKind::Wrong,
-            _ => FailureKind::Rule,
+            _ => FailureKind::Row,
         },
     }
 }

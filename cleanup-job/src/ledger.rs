@@ -91,6 +91,11 @@ impl Ledger {
         self.epoch
     }
 
+    /// The run.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// The first statement of a batch: holds the epoch row, shared, until the end of the
     /// transaction, and returns the number of the server process that does. A plain read would let
     /// this batch commit after its successor began.

@@ -41,7 +41,7 @@ pub async fn fingerprints(
     let mut fingerprints = Vec::new();
     if mode == Mode::Enforce {
         for step in plan.steps() {
-            fingerprints.push(ledger::look(transaction, std::slice::from_ref(step.table())).await?);
+            fingerprints.push(ledger::look(transaction, &step.tables()).await?);
         }
     }
     Ok(fingerprints)
@@ -141,6 +141,16 @@ async fn guard(
     )))
 }
 
+/// How many rows one rule holds now, counted up to `limit`.
+pub async fn count_up_to(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+    limit: i64,
+) -> Result<i64, Failure> {
+    count(transaction, &step.count_matched(), now, limit).await
+}
+
 async fn count(
     transaction: &mut Transaction<'_, Postgres>,
     statement: &policy::Statement,
@@ -201,6 +211,10 @@ pub async fn read_values(
                 fetch(transaction, &statement, Moment { now, limit: 1, ..Moment::default() }).await;
             read.map_err(|error| told(Failure::from(error), step))?;
         }
+    }
+    if let Some(statement) = plan.read_report_values() {
+        let read = fetch(transaction, &statement, Moment { now, ..Moment::default() }).await;
+        read.map_err(|error| Failure::from(error).while_doing("spec.report"))?;
     }
     Ok(())
 }

@@ -7,12 +7,12 @@ pub mod session;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult};
+use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
 use crate::database::{self, Database, Purpose};
-use crate::execute::{Context, Done, execute};
+use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::Fingerprint;
@@ -136,6 +136,10 @@ pub struct Executed {
     pub done: Vec<Done>,
     /// The same, where that could be counted.
     pub left: Vec<Option<Held>>,
+    /// The row that the policy wants about a run that has concluded.
+    pub report_row: Option<Statement>,
+    /// Database time at the start of the run.
+    pub now: Timestamp,
 }
 
 impl<'a> Call<'a> {
@@ -219,6 +223,7 @@ impl<'a> Call<'a> {
             fingerprints: &fingerprints,
             execution: policy.execution(),
             now,
+            lag: ReplicaLag::new(policy.execution().max_replica_lag.duration()),
             deadline,
             cancelled,
             progress: &progress,
@@ -226,7 +231,7 @@ impl<'a> Call<'a> {
         let done = execute(&mut context, policy, &plan).await;
         progress.end();
         let left = left_over(session, policy, &plan, now, &done, cancelled).await;
-        Ok(Executed { done, left })
+        Ok(Executed { done, left, report_row: plan.report_row(), now })
     }
 }
 

@@ -183,9 +183,12 @@ async fn a_foreign_key_that_refuses_ends_its_rule_and_no_row_content_leaks() -> 
     let stop = with(both.clone(), "/execution", json!({"onRuleError": "Stop"}));
     let ended = run_on(&database, &stop).await?;
     assert_eq!(ended.report["rules"][1]["affected"], 0, "Stop: {}", ended.output);
+    assert_eq!((ended.rule("affected"), ended.rule("failed")), (&json!(99), &json!(1)));
+    assert_eq!(count(&database).await?, 1, "the row that is pointed at");
     let ended = run_on(&database, &both).await?;
     assert_eq!(ended.code, Some(11), "{}", ended.output);
     assert_eq!(ended.rule("sqlState"), "23503");
+    assert_eq!(ended.rule("failed"), 1);
     assert_eq!(ended.report["rules"][1]["affected"], 100);
     let message = ended.rule("message").as_str().unwrap_or_default();
     assert!(message.contains("table \"child\"") && message.contains("constraint"), "{message}");

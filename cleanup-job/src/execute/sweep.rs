@@ -80,7 +80,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         Self {
             cap: step.max_rows().min(before.affected + left_of_run),
             earlier: before.affected,
-            pace: Pace::new(&task.execution, step.weight()),
+            pace: Pace::new(&task.execution, 1),
             place: place.and_then(|place| batch::resumed(step, &place)),
             second_pass: false,
             trouble: Trouble::default(),
@@ -161,8 +161,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
 
     async fn anything_due(&mut self) -> Result<bool, Failure> {
         let execution = self.context.execution;
-        let mut snapshot =
-            self.context.session.database.begin(Purpose::Measure, execution).await?;
+        let mut snapshot = self.context.session.database.begin(Purpose::Measure, execution).await?;
         match measure::count_up_to(&mut snapshot, &self.task.step, self.context.now, 1).await {
             Ok(count) => {
                 snapshot.commit().await?;
@@ -267,8 +266,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                 return Ok(Some(StopReason::Cancelled));
             }
             if Instant::now() >= self.context.deadline {
-                let reason =
-                    if waited { StopReason::ReplicaLag } else { StopReason::TimeBudget };
+                let reason = if waited { StopReason::ReplicaLag } else { StopReason::TimeBudget };
                 return Ok(Some(reason));
             }
             if self.left() <= 0 {

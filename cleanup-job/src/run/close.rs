@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use policy::StopReason;
+use jiff::Timestamp;
+use policy::{Statement, StopReason};
 use tokio_util::sync::CancellationToken;
 
 use super::Executed;
@@ -23,7 +24,7 @@ pub async fn close(
     outcome: &mut Outcome,
     cancelled: &CancellationToken,
 ) -> Exit {
-    let mut end = End { steps: Some(steps), ends: Vec::new(), exit: Exit::Done };
+    let mut end = End { steps: Some(steps), ends: Vec::new(), row: None, exit: Exit::Done };
     let out_of_patience = async {
         cancelled.cancelled().await;
         tokio::time::sleep(CANCELLED_PATIENCE).await;
@@ -48,6 +49,8 @@ pub async fn close(
 struct End {
     steps: Option<Result<Executed, Ending>>,
     ends: Vec<RuleEnd>,
+    /// The policy's own row about the run, and the start of the run that it speaks of.
+    row: Option<(Statement, Timestamp)>,
     exit: Exit,
 }
 
@@ -82,12 +85,21 @@ impl End {
         outcome: &mut Outcome,
         cancelled: &CancellationToken,
     ) -> Result<(), Failure> {
-        let closing = session.closing().await?;
+        let mut closing = session.closing().await?;
         if let Some(Ok(executed)) = &mut self.steps {
             executed.recount(closing.progress());
         }
         outcome.recorded(closing.progress());
         self.conclude(outcome, cancelled);
+        // Exit codes 10 and 143 are tried again by the same Job, and the run goes on.
+        if let Some((row, now)) = &self.row
+            && matches!(self.exit, Exit::Done | Exit::Incomplete)
+        {
+            let values = outcome.row_values(row, *now);
+            if let Some(failure) = closing.write_row(&row.text, values).await? {
+                self.exit = outcome.row_refused(&failure);
+            }
+        }
         closing.commit(outcome.report_mut(), &self.ends).await
     }
 
@@ -95,7 +107,8 @@ impl End {
     fn conclude(&mut self, outcome: &mut Outcome, cancelled: &CancellationToken) {
         let Some(steps) = self.steps.take() else { return };
         self.exit = match steps {
-            Ok(Executed { done, left }) => {
+            Ok(Executed { done, left, report_row, now }) => {
+                self.row = report_row.map(|row| (row, now));
                 outcome.executed(&done, &left);
                 let exit = outcome.conclude();
                 let drained = done.iter().map(|done| done.stop == StopReason::Drained);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, RuleOutcome, RunReport, RunResult, SchemaProblem, StopReason};
+use policy::{
+    Counts, Mode, Moment, Plan, Policy, RuleOutcome, RunReport, RunResult, SchemaProblem,
+    Statement, StopReason, Value,
+};
 
 use super::Executed;
 use crate::execute::Done;
@@ -159,7 +162,7 @@ impl Outcome {
     /// The rules were carried out; `left` is what they still hold, where that could be counted.
     pub fn executed(&mut self, done: &[Done], left: &[Option<Held>]) {
         for ((rule, done), left) in self.report.rules.iter_mut().zip(done).zip(left) {
-            self.incomplete |= done.kept > 0 || done.failure.is_some();
+            self.incomplete |= done.failed > 0 || done.failure.is_some();
             let failure = done.failure.as_ref();
             self.unavailable |= failure.is_some_and(|it| it.kind == FailureKind::Unavailable);
             rule.affected = done.affected;
@@ -171,14 +174,33 @@ impl Outcome {
                 }
                 None => rule.remaining = (rule.matched - rule.affected).max(0),
             }
-            rule.failed = done.kept;
+            rule.failed = done.failed;
             let stop = stop_reason(rule, done);
-            if let Some(failure) = &done.failure {
+            if let Some(failure) = done.failure.as_ref().or(done.fault.as_ref()) {
                 rule.sql_state.clone_from(&failure.sql_state);
             }
             rule.message = message(rule, done, stop);
             rule.stop_reason = Some(stop);
         }
+    }
+
+    /// What the policy's own row about the run is filled with.
+    pub fn row_values(&self, row: &Statement, now: Timestamp) -> Vec<Value> {
+        let rules = self.report.rules.iter();
+        let counts: Vec<_> =
+            rules.map(|rule| Counts { matched: rule.matched, affected: rule.affected }).collect();
+        let run_id = &self.report.run_id;
+        row.values(Moment { now, run_id, counts: &counts, ..Moment::default() })
+    }
+
+    /// The database refused the policy's own row about the run; all else was done.
+    pub fn row_refused(&mut self, failure: &Failure) -> Exit {
+        let refused = format!("the row of spec.report was refused: {failure}");
+        let said = &mut self.report.message;
+        *said = if said.is_empty() { refused } else { format!("{said}; {refused}") };
+        self.report.result = RunResult::PartiallySucceeded;
+        self.report.stop_reason = StopReason::Error;
+        Exit::Incomplete
     }
 
     /// Every step was taken.
@@ -403,7 +425,7 @@ impl Executed {
 fn stop_reason(rule: &RuleOutcome, done: &Done) -> StopReason {
     match done.stop {
         StopReason::RowLimit if rule.remaining == 0 => StopReason::Drained,
-        StopReason::Drained if done.kept > 0 => StopReason::Error,
+        StopReason::Drained if done.failed > 0 => StopReason::Error,
         // Both passes met every row that was free.
         StopReason::Drained if rule.remaining > 0 => StopReason::Blocked,
         stop => stop,
@@ -416,13 +438,20 @@ fn message(rule: &mut RuleOutcome, done: &Done, stop: StopReason) -> String {
     }
     match (&done.failure, stop) {
         (Some(failure), _) => failure.message.clone(),
-        (None, StopReason::Error) if done.kept > 0 => format!("a trigger kept {} rows", done.kept),
+        (None, StopReason::Error) if done.failed > 0 => match &done.fault {
+            Some(fault) => format!("{} could not be changed: {fault}", rows(done.failed)),
+            None => format!("a trigger kept {}", rows(done.failed)),
+        },
         (None, StopReason::Error) => "not begun: an earlier rule ended the run".to_owned(),
         (None, StopReason::Blocked) => {
             "other transactions held these rows during both passes, or another rule made them due; the next run tries again".to_owned()
         }
         (None, _) => String::new(),
     }
+}
+
+fn rows(count: i64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 /// Which stop reason of its rules a run takes over: what ended it before what merely limited it.

@@ -68,6 +68,11 @@ impl<'a> Session<'a> {
         Self { database, ledger, args, cancelled, process: None, abandoned: false }
     }
 
+    /// The run, as rows that it archives name it.
+    pub fn run_id(&self) -> &str {
+        self.ledger.run_id()
+    }
+
     /// Begins a batch: its settings, then the fence.
     pub async fn batch(&mut self, execution: &Execution) -> Result<FencedBatch<'_>, Failure> {
         let mut transaction = self.database.begin(Purpose::Change, execution).await?;
