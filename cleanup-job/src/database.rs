@@ -14,7 +14,8 @@ use policy::{
     RelationKind, Statement, TableFacts, Value,
 };
 use rand::Rng as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _, Transaction};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,10 @@ pub enum Purpose {
     /// Changing one batch.
     Change,
 }
+
+/// How long the server lets a transaction of ours wait for our next statement: a process that is
+/// frozen in the middle of a batch holds its locks no longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Options of a URL that are taken.
 const URL_OPTIONS: [&str; 8] =
@@ -113,6 +118,27 @@ impl Database {
                 execution.lock_timeout,
             ),
         };
+        let timeouts = (statement_timeout.duration(), lock_timeout.duration());
+        self.begin_pinned(begin, timeouts).await
+    }
+
+    /// Begins a transaction on the ledger. It may have to wait for a batch of another run to end,
+    /// and when the process of that run is frozen, for the server to give that up: see
+    /// `idle_in_transaction_session_timeout`.
+    pub async fn begin_ledger(
+        &mut self,
+        longest_batch: Duration,
+    ) -> Result<Transaction<'_, Postgres>, Failure> {
+        let patience = longest_batch + IDLE_TIMEOUT + Duration::from_secs(3);
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        self.begin_pinned(begin, (patience, patience)).await
+    }
+
+    async fn begin_pinned(
+        &mut self,
+        begin: &'static str,
+        (statement_timeout, lock_timeout): (Duration, Duration),
+    ) -> Result<Transaction<'_, Postgres>, Failure> {
         let mut transaction = self.connection.begin_with(begin).await?;
         sqlx::query(
             "SELECT set_config('search_path', 'pg_catalog', TRUE),
@@ -125,12 +151,13 @@ impl Database {
                     set_config('row_security', 'off', TRUE),
                     set_config('client_min_messages', 'error', TRUE),
                     set_config('application_name', 'pgsweep', TRUE),
-                    set_config('idle_in_transaction_session_timeout', '5s', TRUE),
                     set_config('statement_timeout', $1, TRUE),
-                    set_config('lock_timeout', $2, TRUE)",
+                    set_config('lock_timeout', $2, TRUE),
+                    set_config('idle_in_transaction_session_timeout', $3, TRUE)",
         )
         .bind(format!("{}ms", statement_timeout.as_millis()))
         .bind(format!("{}ms", lock_timeout.as_millis()))
+        .bind(format!("{}ms", IDLE_TIMEOUT.as_millis()))
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
@@ -185,16 +212,20 @@ pub async fn fetch(
     statement: &Statement,
     moment: Moment<'_>,
 ) -> Result<Option<PgRow>, sqlx::Error> {
-    // Built by `policy::sql` alone, from quoted names and bound values.
-    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-    for value in statement.values(moment) {
+    query(&statement.text, statement.values(moment)).fetch_optional(&mut **transaction).await
+}
+
+/// A query of a text that `policy` has built, from quoted names and bound values alone.
+pub fn query(text: &str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(text.to_owned()));
+    for value in values {
         query = match value {
             Value::Text(text) => query.bind(text),
             Value::Texts(texts) => query.bind(texts),
             Value::Integer(integer) => query.bind(integer),
         };
     }
-    query.persistent(false).fetch_optional(&mut **transaction).await
+    query.persistent(false)
 }
 
 /// The database's clock.
@@ -203,8 +234,37 @@ pub async fn now(transaction: &mut Transaction<'_, Postgres>) -> Result<Timestam
         .persistent(false)
         .fetch_one(&mut **transaction)
         .await?;
+    timestamp(&text)
+}
+
+/// A `timestamptz` as the server writes it.
+pub fn timestamp(text: &str) -> Result<Timestamp, Failure> {
     text.parse()
         .map_err(|_| Failure::wrong("", "the database's clock shows no time that can be read"))
+}
+
+/// Ends the statement of a server process of ours, where it still runs: its connection was given up.
+pub async fn cancel(database: &mut Database, process: i32) -> Result<(), Failure> {
+    let mut transaction = database.begin_ledger(Duration::ZERO).await?;
+    // The number may meanwhile be another's: only a process of this role and program is asked.
+    sqlx::query(
+        "SELECT pg_cancel_backend(pid)
+         FROM pg_stat_activity
+         WHERE pid = $1
+           AND usename = current_user
+           AND application_name = 'pgsweep'
+           AND xact_start IS NOT NULL",
+    )
+    .bind(process)
+    .persistent(false)
+    .execute(&mut *transaction)
+    .await?;
+    Ok(transaction.commit().await?)
+}
+
+/// What is said of a server that only follows another.
+pub fn standby() -> Failure {
+    Failure::wrong("25006", "the database is a standby, which takes no change; name the primary")
 }
 
 /// Whether the server only follows another: it takes no change.

@@ -12,10 +12,12 @@ use rand::Rng as _;
 use sqlx::Row as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Database, Purpose, fetch};
+use crate::database::{Purpose, fetch};
 use crate::failure::{Failure, FailureKind};
+use crate::ledger::{BatchRecord, Fingerprint, RuleProgress};
 use crate::measure;
 use crate::progress::Progress;
+use crate::run::session::Session;
 
 /// Bounds of a batch, in rows.
 const MIN_BATCH: i64 = 50;
@@ -23,14 +25,18 @@ const MAX_BATCH: i64 = 50_000;
 /// How often in a row a batch may find others in its way before its rule gives up.
 const MAX_CONTENTION: u32 = 8;
 /// How long a running batch may go on after the process was asked to end.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(1500);
+/// How often in a row a rule may lose its connection without a batch in between.
+const MAX_LOSSES: u32 = 3;
+/// How long the run may be silent before it renews its lease.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// Rows that were changed, in committed batches.
+    /// Rows that were changed, in committed batches, over all attempts of the run.
     pub affected: i64,
-    /// Committed batches.
+    /// Committed batches, over all attempts.
     pub batches: i64,
     /// Rows that were locked and not changed in the last pass: a trigger kept them.
     pub kept: i64,
@@ -41,16 +47,21 @@ pub struct Done {
 }
 
 impl Done {
-    /// A rule that has not begun.
-    pub fn nothing(stop: StopReason) -> Self {
-        Self { affected: 0, batches: 0, kept: 0, stop, failure: None }
+    /// A rule that has not begun in this attempt; an earlier one may have done this.
+    pub fn nothing(stop: StopReason, before: &RuleProgress) -> Self {
+        let (affected, batches) = (before.affected, before.batches);
+        Self { affected, batches, kept: 0, stop, failure: None }
     }
 }
 
 /// What the loop needs from around it.
-pub struct Context<'a> {
-    /// The one connection.
-    pub database: &'a mut Database,
+pub struct Context<'a, 'b> {
+    /// The connection and the run's place in the ledger.
+    pub session: &'a mut Session<'b>,
+    /// What earlier attempts did, a rule each.
+    pub before: &'a [RuleProgress],
+    /// What the tables of each rule looked like when it was planned.
+    pub fingerprints: &'a [Fingerprint],
     /// How gently rows go.
     pub execution: &'a Execution,
     /// Database time at the start of the run.
@@ -64,21 +75,24 @@ pub struct Context<'a> {
 }
 
 /// Runs every step, in order. The result has one entry for each.
-pub async fn execute(context: &mut Context<'_>, policy: &Policy, plan: &Plan) -> Vec<Done> {
-    let mut left_of_run = policy.limits().max_rows_per_run;
+pub async fn execute(context: &mut Context<'_, '_>, policy: &Policy, plan: &Plan) -> Vec<Done> {
+    let earlier = context.before.iter().map(|before| before.affected);
+    let mut left_of_run = policy.limits().max_rows_per_run - earlier.sum::<i64>();
     let mut all = Vec::new();
     let mut ended: Option<StopReason> = None;
-    for step in plan.steps() {
+    let rules = plan.steps().iter().zip(context.before).zip(context.fingerprints);
+    for ((step, before), fingerprint) in rules {
         if let Some(stop) = ended {
-            all.push(Done::nothing(stop));
+            all.push(Done::nothing(stop, before));
             continue;
         }
         context.progress.begin(step.rule());
-        let done = match guarded_again(context, step).await {
+        context.progress.add(before.affected);
+        let done = match guarded_again(context, step, before).await {
             Some(done) => done,
-            None => Sweep::new(context, step, left_of_run).run().await,
+            None => Sweep::new(context, step, before, *fingerprint, left_of_run).run().await,
         };
-        left_of_run -= done.affected;
+        left_of_run -= done.affected - before.affected;
         ended = ends_the_run(&done, policy.execution().on_rule_error);
         tracing::info!(
             rule.name = step.rule(),
@@ -95,13 +109,18 @@ pub async fn execute(context: &mut Context<'_>, policy: &Policy, plan: &Plan) ->
 
 /// Lets the guard of a step speak once more that an earlier rule has fed; the step's end, if it
 /// says no.
-async fn guarded_again(context: &mut Context<'_>, step: &Step) -> Option<Done> {
+async fn guarded_again(
+    context: &mut Context<'_, '_>,
+    step: &Step,
+    before: &RuleProgress,
+) -> Option<Done> {
     if !step.depends_on_earlier() {
         return None;
     }
     let execution = context.execution;
+    let session = &mut *context.session;
     let verdict = async {
-        let mut snapshot = context.database.begin(Purpose::Measure, execution).await?;
+        let mut snapshot = session.database.begin(Purpose::Measure, execution).await?;
         let verdict = measure::guard_again(&mut snapshot, step, context.now).await?;
         snapshot.commit().await.map_err(Failure::from)?;
         Ok::<_, Failure>(verdict)
@@ -116,15 +135,19 @@ async fn guarded_again(context: &mut Context<'_>, step: &Step) -> Option<Done> {
             Err(failure) => (StopReason::Error, failure),
         },
         // Nothing of this step has changed.
-        () = context.cancelled.cancelled() => return Some(Done::nothing(StopReason::Cancelled)),
+        () = context.cancelled.cancelled() => {
+            context.session.abandon();
+            return Some(Done::nothing(StopReason::Cancelled, before));
+        }
     };
-    Some(Done { failure: Some(failure), ..Done::nothing(reason) })
+    Some(Done { failure: Some(failure), ..Done::nothing(reason, before) })
 }
 
 /// Why no later rule begins, if none does.
 fn ends_the_run(done: &Done, on_rule_error: OnRuleError) -> Option<StopReason> {
     match (&done.failure, done.stop) {
         (Some(failure), _) if failure.kind == FailureKind::Unavailable => Some(StopReason::Error),
+        (_, StopReason::LockHeld) => Some(StopReason::LockHeld),
         (Some(_), _) if on_rule_error == OnRuleError::Stop => Some(StopReason::Error),
         (_, StopReason::TimeBudget | StopReason::Cancelled) => Some(done.stop),
         _ => None,
@@ -132,15 +155,20 @@ fn ends_the_run(done: &Done, on_rule_error: OnRuleError) -> Option<StopReason> {
 }
 
 /// One rule on its way through its table.
-struct Sweep<'a, 'b> {
-    context: &'a mut Context<'b>,
+struct Sweep<'a, 'b, 'c> {
+    context: &'a mut Context<'b, 'c>,
     step: &'a Step,
-    /// How many rows may still be changed.
-    left: i64,
+    fingerprint: Fingerprint,
+    /// How many rows the rule may have changed at its end, over all attempts.
+    cap: i64,
+    /// How many earlier attempts have changed.
+    earlier: i64,
     size: i64,
     /// Smoothed time of a batch, in seconds.
     pace: f64,
     place: Option<Vec<String>>,
+    second_pass: bool,
+    losses: u32,
     began: Instant,
     done: Done,
 }
@@ -163,27 +191,37 @@ struct Batch {
     place: Vec<String>,
 }
 
-impl<'a, 'b> Sweep<'a, 'b> {
-    fn new(context: &'a mut Context<'b>, step: &'a Step, left_of_run: i64) -> Self {
+impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
+    fn new(
+        context: &'a mut Context<'b, 'c>,
+        step: &'a Step,
+        before: &RuleProgress,
+        fingerprint: Fingerprint,
+        left_of_run: i64,
+    ) -> Self {
         let size = context.execution.batch_size;
         let pace = context.execution.target_batch_duration.duration().as_secs_f64();
         Self {
             context,
             step,
-            left: step.max_rows().min(left_of_run),
+            fingerprint,
+            cap: step.max_rows().min(before.affected + left_of_run),
+            earlier: before.affected,
             size,
             pace,
-            place: None,
+            place: before.place_for(fingerprint),
+            second_pass: false,
+            losses: 0,
             began: Instant::now(),
-            done: Done::nothing(StopReason::Drained),
+            done: Done::nothing(StopReason::Drained, before),
         }
     }
 
-    /// Two passes at the most: the second for rows that the app held during the first. A pass
-    /// has ended when a batch sees nothing, never when it sees less than it asked for.
+    /// Two passes at the most: the second, from the start, for rows that the app held during the
+    /// first, or that lie before the place where an earlier run or attempt had ended. A pass has
+    /// ended when a batch sees nothing, never when it sees less than it asked for.
     async fn run(mut self) -> Done {
         let mut contention = 0;
-        let mut second_pass = false;
         loop {
             if let Some(stop) = self.must_stop() {
                 self.done.stop = stop;
@@ -192,10 +230,10 @@ impl<'a, 'b> Sweep<'a, 'b> {
             let begin = Instant::now();
             match self.batch_or_grace().await {
                 Ok(batch) if batch.seen == 0 => {
-                    if second_pass || self.place.is_none() {
+                    if self.second_pass || self.place.is_none() {
                         return self.done;
                     }
-                    second_pass = true;
+                    self.second_pass = true;
                     self.done.kept = 0;
                     self.place = None;
                 }
@@ -204,7 +242,14 @@ impl<'a, 'b> Sweep<'a, 'b> {
                     self.count(&batch);
                     self.adapt(begin.elapsed());
                     self.place = Some(batch.place);
-                    self.keep_below_rate().await;
+                    if let Err(failure) = self.keep_below_rate().await {
+                        return self.failed(failure);
+                    }
+                }
+                Err(failure) if self.can_recover(&failure) => {
+                    if let Err(failure) = self.recover(&failure).await {
+                        return self.failed(failure);
+                    }
                 }
                 Err(failure) => {
                     contention += 1;
@@ -212,10 +257,34 @@ impl<'a, 'b> Sweep<'a, 'b> {
                         return self.failed(failure);
                     }
                     self.size = (self.size / 2).max(1);
-                    self.back_off(contention).await;
+                    if let Err(failure) = self.back_off(contention).await {
+                        return self.failed(failure);
+                    }
                 }
             }
         }
+    }
+
+    fn can_recover(&self, failure: &Failure) -> bool {
+        failure.kind == FailureKind::Unavailable
+            && self.losses < MAX_LOSSES
+            && !self.context.cancelled.is_cancelled()
+    }
+
+    /// Goes on over a new connection from what the ledger has: whether the last batch was
+    /// committed, nobody may have heard.
+    async fn recover(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.losses += 1;
+        tracing::warn!(error = %failure, "the connection was lost in mid-run, connecting again");
+        let recorded = self.context.session.recover(self.context.deadline).await?;
+        if let Some(own) = recorded.iter().find(|rule| rule.rule == self.step.rule()) {
+            self.done.affected = own.affected;
+            self.done.batches = own.batches;
+            self.place = own.place_for(self.fingerprint);
+        }
+        // The place may be of the first pass: the second must then begin at the start again.
+        self.second_pass = false;
+        Ok(())
     }
 
     fn must_stop(&self) -> Option<StopReason> {
@@ -223,11 +292,15 @@ impl<'a, 'b> Sweep<'a, 'b> {
             Some(StopReason::Cancelled)
         } else if Instant::now() >= self.context.deadline {
             Some(StopReason::TimeBudget)
-        } else if self.left == 0 {
+        } else if self.left() <= 0 {
             Some(StopReason::RowLimit)
         } else {
             None
         }
+    }
+
+    fn left(&self) -> i64 {
+        self.cap - self.done.affected
     }
 
     /// A batch, but no longer than a short grace once the process was asked to end. A batch that
@@ -239,23 +312,25 @@ impl<'a, 'b> Sweep<'a, 'b> {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            batch = self.batch() => batch,
-            () = out_of_grace => Err(Failure {
-                kind: FailureKind::Slow,
-                sql_state: String::new(),
-                message: "the batch was given up, uncommitted, since the run was asked to end".to_owned(),
-            }),
+            batch = self.batch() => return batch,
+            () = out_of_grace => {}
         }
+        self.context.session.abandon();
+        Err(Failure {
+            kind: FailureKind::Slow,
+            sql_state: String::new(),
+            message: "the batch was given up, uncommitted, since the run was asked to end".to_owned(),
+        })
     }
 
     async fn batch(&mut self) -> Result<Batch, Failure> {
-        let limit = self.size.min(self.left);
+        let limit = self.size.min(self.left());
         let statement = self.step.change_batch(self.place.is_some());
         let after = self.place.as_deref().unwrap_or_default();
         let moment = Moment { now: self.context.now, limit, after };
         let execution = self.context.execution;
-        let mut transaction = self.context.database.begin(Purpose::Change, execution).await?;
-        let row = fetch(&mut transaction, &statement, moment).await?;
+        let mut fenced = self.context.session.batch(execution).await?;
+        let row = fetch(fenced.transaction(), &statement, moment).await?;
         let mut batch = Batch { seen: 0, changed: 0, place: Vec::new() };
         let mut stuck = 0;
         if let Some(row) = row {
@@ -267,15 +342,28 @@ impl<'a, 'b> Sweep<'a, 'b> {
             }
         }
         if stuck > 0 {
-            transaction.rollback().await?;
+            fenced.rollback().await?;
             return Err(does_not_converge(stuck));
         }
-        transaction.commit().await?;
+        if batch.seen == 0 {
+            fenced.rollback().await?;
+            return Ok(batch);
+        }
+        let record = BatchRecord {
+            rule: self.step.rule(),
+            affected: batch.changed,
+            failed: self.done.kept + batch.seen - batch.changed,
+            skipped_locked: 0,
+            place: &batch.place,
+            tables: std::slice::from_ref(self.step.table()),
+            fingerprint: self.fingerprint,
+        };
+        fenced.commit(&record).await?;
         Ok(batch)
     }
 
     fn count(&mut self, batch: &Batch) {
-        self.left -= batch.changed;
+        self.losses = 0;
         self.done.affected += batch.changed;
         self.done.kept += batch.seen - batch.changed;
         self.done.batches += 1;
@@ -305,29 +393,41 @@ impl<'a, 'b> Sweep<'a, 'b> {
         self.size = size.clamp(least, most);
     }
 
-    async fn keep_below_rate(&self) {
+    async fn keep_below_rate(&mut self) -> Result<(), Failure> {
         let rate = self.context.execution.max_rows_per_second;
         if rate == 0 {
-            return;
+            return Ok(());
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
-        let due = self.done.affected as f64 / rate as f64;
+        let due = (self.done.affected - self.earlier) as f64 / rate as f64;
         let pause = Duration::from_secs_f64(due).saturating_sub(self.began.elapsed());
-        self.pause(pause).await;
+        self.pause(pause).await
     }
 
-    async fn back_off(&self, contention: u32) {
+    async fn back_off(&mut self, contention: u32) -> Result<(), Failure> {
         let base = self.context.execution.lock_timeout.duration() * (1 << contention.min(5));
         let jitter = rand::rng().random_range(0.5..1.5);
-        self.pause(base.min(Duration::from_secs(2)).mul_f64(jitter)).await;
+        self.pause(base.min(Duration::from_secs(2)).mul_f64(jitter)).await
     }
 
-    /// Waits outside any transaction; ends early when the run must end.
-    async fn pause(&self, pause: Duration) {
-        let left = self.context.deadline.saturating_duration_since(Instant::now());
-        tokio::select! {
-            () = tokio::time::sleep(pause.min(left)) => {}
-            () = self.context.cancelled.cancelled() => {}
+    /// Waits outside any transaction; ends early when the run must end. A long pause renews the
+    /// lease, and ends when another run took it over.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Failure> {
+        let end = self.context.deadline.min(Instant::now() + pause);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = tokio::time::sleep(left.min(SILENCE)) => {}
+                () = self.context.cancelled.cancelled() => return Ok(()),
+            }
+            if left <= SILENCE {
+                return Ok(());
+            }
+            match self.context.session.renew().await {
+                // The next batch meets the same, and recovers.
+                Err(failure) if failure.kind == FailureKind::Unavailable => {}
+                renewed => renewed?,
+            }
         }
     }
 
@@ -340,9 +440,10 @@ impl<'a, 'b> Sweep<'a, 'b> {
         self.done.stop = match failure.kind {
             _ if self.context.cancelled.is_cancelled() => StopReason::Cancelled,
             FailureKind::Contention => StopReason::LockTimeout,
+            FailureKind::Superseded => StopReason::LockHeld,
             _ => StopReason::Error,
         };
-        if self.done.stop != StopReason::Cancelled {
+        if !matches!(self.done.stop, StopReason::Cancelled | StopReason::LockHeld) {
             self.done.failure = Some(failure.with_hint("execution.batchTimeout"));
         }
         self.done

@@ -34,6 +34,8 @@ pub enum FailureKind {
     Slow,
     /// This rule's rows cannot be changed so.
     Rule,
+    /// Another run of the policy took over.
+    Superseded,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             // Before the first row nothing but the policy, the schema or the role can be wrong.
             FailureKind::Wrong | FailureKind::Slow | FailureKind::Rule => Exit::Wrong,
             FailureKind::Unavailable | FailureKind::Contention => Exit::Unavailable,
+            FailureKind::Superseded => Exit::Done,
         }
     }
 

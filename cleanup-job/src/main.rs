@@ -8,6 +8,7 @@ mod database;
 mod execute;
 mod exit;
 mod failure;
+mod ledger;
 mod load;
 mod measure;
 mod output;

@@ -62,7 +62,9 @@ pub use policy::{
     PolicyName, Rule, Test,
 };
 pub use problem::Problem;
-pub use report::{ActionKind, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals};
+pub use report::{
+    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+};
 pub use schedule::{Schedule, ScheduleProblem};
 pub use sql::{Bind, CATALOG_SQL, Moment, Statement, Value};
 pub use validate::validate;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::age::Age;
-use crate::crd::{Mode, OnRuleError, Scalar};
+use crate::crd::{ConcurrencyPolicy, Mode, OnRuleError, Scalar};
 use crate::identifier::{Identifier, QualifiedTable};
 use crate::report::ActionKind;
 use crate::schedule::Schedule;
@@ -30,6 +30,7 @@ pub struct Policy {
     pub(crate) generation: i64,
     pub(crate) rules_hash: String,
     pub(crate) mode: Mode,
+    pub(crate) concurrency: ConcurrencyPolicy,
     pub(crate) schedule: Schedule,
     pub(crate) limits: Limits,
     pub(crate) execution: Execution,
@@ -61,6 +62,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What happens to a run that meets an earlier one.
+    #[must_use]
+    pub fn concurrency(&self) -> ConcurrencyPolicy {
+        self.concurrency
     }
 
     /// When runs are due.

@@ -16,7 +16,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::age::Age;
-use crate::crd::{CleanupPolicySpec, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME};
+use crate::crd::{
+    CleanupPolicySpec, ConcurrencyPolicy, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME,
+    Mode,
+};
 use crate::policy::{Execution, Limits, Policy, PolicyName};
 use crate::problem::Problem;
 use crate::schedule::Schedule;
@@ -40,7 +43,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
-    if let (Some(name), Some((schedule, limits, execution, mode)), true) =
+    if let (Some(name), Some((schedule, limits, execution, mode, concurrency)), true) =
         (name, settings, problems.is_empty())
     {
         let generation = generation.unwrap_or(0);
@@ -50,6 +53,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             generation,
             rules_hash,
             mode,
+            concurrency,
             schedule,
             limits,
             execution,
@@ -71,7 +75,7 @@ fn natural(path: &str) -> Vec<(u64, String)> {
         .collect()
 }
 
-type Settings = (Schedule, Limits, Execution, crate::crd::Mode);
+type Settings = (Schedule, Limits, Execution, Mode, ConcurrencyPolicy);
 
 fn check_kind(document: &Value, problems: &mut Vec<Problem>) {
     let version = format!("{GROUP}/v1alpha1");
@@ -158,7 +162,7 @@ fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Set
     let schedule = schedule(&spec.schedule, &spec.time_zone, problems);
     let execution = execution(spec, problems)?;
     let limits = Limits { max_rows_per_run: spec.limits.max_rows_per_run };
-    Some((schedule?, limits, execution, spec.mode))
+    Some((schedule?, limits, execution, spec.mode, spec.concurrency_policy))
 }
 
 fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option<Schedule> {

@@ -5,9 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use policy::{Mode, Plan, Policy, RuleOutcome, RunReport, RunResult, SchemaProblem, StopReason};
 
+use super::Executed;
 use crate::execute::Done;
 use crate::exit::Exit;
-use crate::failure::FailureKind;
+use crate::failure::{Failure, FailureKind};
+use crate::ledger::RuleProgress;
+use crate::ledger::begin::Tenure;
+use crate::ledger::close::RuleEnd;
 use crate::measure::Held;
 use crate::output;
 use crate::preflight::Refusal;
@@ -18,6 +22,10 @@ pub enum Ending {
     Refused(Refusal),
     /// The process was asked to end.
     Cancelled,
+    /// Another run of the policy is under way.
+    LockHeld,
+    /// The policy is on hold in the ledger, for this reason.
+    Held(String),
     /// A guard stopped it at this rule.
     Guarded {
         /// Index of the rule.
@@ -101,6 +109,31 @@ impl Outcome {
         }
     }
 
+    /// Its id in the ledger.
+    pub fn run_id(&self) -> &str {
+        &self.report.run_id
+    }
+
+    /// It has begun in the ledger.
+    pub fn entered(&mut self, tenure: &Tenure) {
+        self.report.epoch = tenure.ledger.epoch();
+        self.report.attempts = tenure.attempt;
+        self.recorded(&tenure.progress);
+    }
+
+    /// What all its attempts have done so far. What a rule held when it was first measured stands
+    /// for all of them.
+    pub fn recorded(&mut self, progress: &[RuleProgress]) {
+        for (rule, recorded) in self.report.rules.iter_mut().zip(progress) {
+            if let Some((matched, is_estimate)) = recorded.matched {
+                rule.matched = matched;
+                rule.matched_is_estimate = is_estimate;
+            }
+            rule.affected = recorded.affected;
+            rule.batches = recorded.batches;
+        }
+    }
+
     /// The database was reached.
     pub fn began(&mut self, now: Timestamp) {
         self.report.start_time = now.to_string();
@@ -168,6 +201,7 @@ impl Outcome {
         let (result, exit) = match stop {
             StopReason::Drained => (RunResult::Succeeded, Exit::Done),
             StopReason::Cancelled => (RunResult::PartiallySucceeded, Exit::Terminated),
+            StopReason::LockHeld => (RunResult::PartiallySucceeded, Exit::Done),
             _ if self.unavailable => (RunResult::Failed, Exit::Unavailable),
             _ if self.incomplete && self.nothing_worked() => (RunResult::Failed, Exit::Incomplete),
             _ if self.incomplete => (RunResult::PartiallySucceeded, Exit::Incomplete),
@@ -196,6 +230,9 @@ impl Outcome {
                 "the run was asked to end; what was done is done, the rest waits for the next run"
                     .to_owned()
             }
+            (StopReason::LockHeld, _) => {
+                "another run of this policy took over; what was done is done".to_owned()
+            }
             (_, Some(rule)) => format!("rule {}: {}", rule.name, rule.message),
             (StopReason::RowLimit, _) => {
                 "a cap on rows was reached; the rest waits for the next run".to_owned()
@@ -210,32 +247,23 @@ impl Outcome {
         }
     }
 
-    /// The run ended before its first row.
-    pub fn end(&mut self, ending: Ending) -> Exit {
+    /// The run ended before its first row, in this attempt.
+    pub fn end(&mut self, ending: Ending, cancelled: bool) -> Exit {
         match ending {
-            Ending::Refused(Refusal::Failed(failure)) => {
-                let stop = match failure.kind {
-                    FailureKind::Contention => StopReason::LockTimeout,
-                    _ => StopReason::Error,
-                };
-                self.report.result = RunResult::Failed;
-                self.report.stop_reason = stop;
-                self.report.message.clone_from(&failure.message);
-                for rule in &mut self.report.rules {
-                    rule.sql_state.clone_from(&failure.sql_state);
-                    rule.stop_reason = Some(stop);
-                }
-                failure.exit()
+            // The database that was not reached in time is not what ended this run.
+            Ending::Refused(Refusal::Failed(_)) if cancelled => self.end_cancelled(),
+            Ending::Refused(Refusal::Failed(failure)) => self.end_with_failure(&failure),
+            Ending::Cancelled => self.end_cancelled(),
+            Ending::LockHeld => {
+                let message = "another run of this policy is under way; this one changed nothing";
+                self.skip(StopReason::LockHeld, message.to_owned())
             }
-            Ending::Cancelled => {
-                self.report.result = RunResult::PartiallySucceeded;
-                self.report.stop_reason = StopReason::Cancelled;
-                "the run was asked to end before its first row"
-                    .clone_into(&mut self.report.message);
-                for rule in &mut self.report.rules {
-                    rule.stop_reason = Some(StopReason::Cancelled);
-                }
-                Exit::Terminated
+            Ending::Held(reason) => {
+                let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+                let message = format!(
+                    "the policy is on hold{reason} until `pgsweep release`, or until its rules change; nothing was changed"
+                );
+                self.skip(StopReason::Held, message)
             }
             Ending::Refused(Refusal::Schema(problems)) => {
                 self.end_with_schema_problems(&problems);
@@ -244,14 +272,76 @@ impl Outcome {
             Ending::Guarded { rule, message } => {
                 self.report.result = RunResult::Aborted;
                 self.report.stop_reason = StopReason::BlastRadius;
-                for outcome in &mut self.report.rules {
-                    outcome.stop_reason = Some(StopReason::BlastRadius);
-                }
+                self.stop_rules(StopReason::BlastRadius);
                 if let Some(rule) = self.report.rules.get_mut(rule) {
                     rule.message.clone_from(&message);
                 }
                 self.report.message = message;
                 Exit::Guarded
+            }
+        }
+    }
+
+    fn end_with_failure(&mut self, failure: &Failure) -> Exit {
+        let stop = match failure.kind {
+            FailureKind::Superseded => return self.superseded(failure),
+            FailureKind::Contention => StopReason::LockTimeout,
+            _ => StopReason::Error,
+        };
+        self.report.result = RunResult::Failed;
+        self.report.stop_reason = stop;
+        self.report.message.clone_from(&failure.message);
+        for rule in &mut self.report.rules {
+            rule.sql_state.clone_from(&failure.sql_state);
+        }
+        self.stop_rules(stop);
+        failure.exit()
+    }
+
+    fn end_cancelled(&mut self) -> Exit {
+        self.report.result = RunResult::PartiallySucceeded;
+        self.report.stop_reason = StopReason::Cancelled;
+        "the run was asked to end before its first row".clone_into(&mut self.report.message);
+        self.stop_rules(StopReason::Cancelled);
+        Exit::Terminated
+    }
+
+    fn skip(&mut self, stop: StopReason, message: String) -> Exit {
+        self.report.result = RunResult::Skipped;
+        self.report.stop_reason = stop;
+        self.report.message = message;
+        self.stop_rules(stop);
+        Exit::Done
+    }
+
+    fn stop_rules(&mut self, stop: StopReason) {
+        for rule in &mut self.report.rules {
+            rule.stop_reason = Some(stop);
+        }
+    }
+
+    /// Another run took over before this one was closed: the ledger counts what it did, and it is
+    /// not for this one to say more.
+    pub fn superseded(&mut self, failure: &Failure) -> Exit {
+        self.report.result = RunResult::PartiallySucceeded;
+        self.report.stop_reason = StopReason::LockHeld;
+        self.report.message.clone_from(&failure.message);
+        Exit::Done
+    }
+
+    /// The ledger could not be reached at the end: what was done is done and counted there, but a
+    /// later attempt must close the run.
+    pub fn not_closed(&mut self, failure: &Failure, exit: Exit) -> Exit {
+        tracing::error!(error = %failure, "the run could not be closed in the ledger");
+        match exit {
+            Exit::Terminated | Exit::Wrong | Exit::Guarded => exit,
+            Exit::Done | Exit::Unavailable | Exit::Incomplete => {
+                if self.report.result != RunResult::Failed {
+                    self.report.result = RunResult::Failed;
+                    self.report.stop_reason = StopReason::Error;
+                    self.report.message = format!("closing the run in the ledger: {failure}");
+                }
+                Exit::Unavailable
             }
         }
     }
@@ -272,10 +362,40 @@ impl Outcome {
         self.report.message = all.join("; ");
     }
 
-    /// The finished report.
-    pub fn into_report(mut self, took: Duration) -> RunReport {
+    /// How long it has taken, over all attempts.
+    pub fn took(&mut self, took: Duration) {
         self.report.duration_seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+    }
+
+    /// What the ledger keeps of each rule's end.
+    pub fn rule_ends(&self, drained: impl Iterator<Item = bool>) -> Vec<RuleEnd> {
+        let end = |(rule, drained): (&RuleOutcome, bool)| RuleEnd {
+            rule: rule.name.clone(),
+            drained,
+            failed: rule.failed,
+            skipped_locked: rule.skipped_locked,
+        };
+        self.report.rules.iter().zip(drained).map(end).collect()
+    }
+
+    /// The report, for the ledger to complete.
+    pub fn report_mut(&mut self) -> &mut RunReport {
+        &mut self.report
+    }
+
+    /// The finished report.
+    pub fn into_report(self) -> RunReport {
         self.report
+    }
+}
+
+impl Executed {
+    /// Takes the counts that were committed.
+    pub fn recount(&mut self, recorded: &[RuleProgress]) {
+        for (done, recorded) in self.done.iter_mut().zip(recorded) {
+            done.affected = recorded.affected;
+            done.batches = recorded.batches;
+        }
     }
 }
 
