@@ -4,11 +4,13 @@
 //! two batches the run can stop, pause or give up. What a batch may touch is
 //! decided by [`policy`] alone.
 
+mod batch_size;
+mod pause;
+
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use policy::{Execution, Moment, OnRuleError, Plan, Policy, Step, StopReason};
-use rand::Rng as _;
 use sqlx::Row as _;
 use tokio_util::sync::CancellationToken;
 
@@ -18,18 +20,14 @@ use crate::ledger::{BatchRecord, Fingerprint, RuleProgress};
 use crate::measure;
 use crate::progress::Progress;
 use crate::run::session::Session;
+use batch_size::BatchSize;
 
-/// Bounds of a batch, in rows.
-const MIN_BATCH: i64 = 50;
-const MAX_BATCH: i64 = 50_000;
 /// How often in a row a batch may find others in its way before its rule gives up.
 const MAX_CONTENTION: u32 = 8;
 /// How long a running batch may go on after the process was asked to end.
 const GRACE: Duration = Duration::from_millis(1500);
 /// How often in a row a rule may lose its connection without a batch in between.
 const MAX_LOSSES: u32 = 3;
-/// How long the run may be silent before it renews its lease.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,9 +161,7 @@ struct Sweep<'a, 'b, 'c> {
     cap: i64,
     /// How many earlier attempts have changed.
     earlier: i64,
-    size: i64,
-    /// Smoothed time of a batch, in seconds.
-    pace: f64,
+    size: BatchSize,
     place: Option<Vec<String>>,
     second_pass: bool,
     losses: u32,
@@ -199,8 +195,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         fingerprint: Fingerprint,
         left_of_run: i64,
     ) -> Self {
-        let size = context.execution.batch_size;
-        let pace = context.execution.target_batch_duration.duration().as_secs_f64();
+        let size = BatchSize::new(context.execution);
         Self {
             context,
             step,
@@ -208,7 +203,6 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             cap: step.max_rows().min(before.affected + left_of_run),
             earlier: before.affected,
             size,
-            pace,
             place: before.place_for(fingerprint),
             second_pass: false,
             losses: 0,
@@ -240,7 +234,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                 Ok(batch) => {
                     contention = 0;
                     self.count(&batch);
-                    self.adapt(begin.elapsed());
+                    self.size.adapt(begin.elapsed());
                     self.place = Some(batch.place);
                     if let Err(failure) = self.keep_below_rate().await {
                         return self.failed(failure);
@@ -256,7 +250,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                     if !self.can_try_again(&failure, contention) {
                         return self.failed(failure);
                     }
-                    self.size = (self.size / 2).max(1);
+                    self.size.halve();
                     if let Err(failure) = self.back_off(contention).await {
                         return self.failed(failure);
                     }
@@ -319,12 +313,13 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         Err(Failure {
             kind: FailureKind::Slow,
             sql_state: String::new(),
-            message: "the batch was given up, uncommitted, since the run was asked to end".to_owned(),
+            message: "the batch was given up, uncommitted, since the run was asked to end"
+                .to_owned(),
         })
     }
 
     async fn batch(&mut self) -> Result<Batch, Failure> {
-        let limit = self.size.min(self.left());
+        let limit = self.size.rows().min(self.left());
         let statement = self.step.change_batch(self.place.is_some());
         let after = self.place.as_deref().unwrap_or_default();
         let moment = Moment { now: self.context.now, limit, after };
@@ -374,61 +369,6 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             rows.changed = batch.changed,
             "batch committed"
         );
-    }
-
-    /// Steers the size of a batch towards its target duration: at most 1.3 times larger, at
-    /// least half as large, by the smoothed time of the last ones (`docs/adr/0006`).
-    fn adapt(&mut self, took: Duration) {
-        let target = self.context.execution.target_batch_duration.duration().as_secs_f64();
-        self.pace = 0.6 * self.pace + 0.4 * took.as_secs_f64();
-        let factor = (target / self.pace.max(0.000_1)).clamp(0.5, 1.3);
-        let least = MIN_BATCH.min(self.context.execution.batch_size);
-        let most = MAX_BATCH.max(self.context.execution.batch_size);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "at most 50,000 rows"
-        )]
-        let size = (self.size as f64 * factor).ceil() as i64;
-        self.size = size.clamp(least, most);
-    }
-
-    async fn keep_below_rate(&mut self) -> Result<(), Failure> {
-        let rate = self.context.execution.max_rows_per_second;
-        if rate == 0 {
-            return Ok(());
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
-        let due = (self.done.affected - self.earlier) as f64 / rate as f64;
-        let pause = Duration::from_secs_f64(due).saturating_sub(self.began.elapsed());
-        self.pause(pause).await
-    }
-
-    async fn back_off(&mut self, contention: u32) -> Result<(), Failure> {
-        let base = self.context.execution.lock_timeout.duration() * (1 << contention.min(5));
-        let jitter = rand::rng().random_range(0.5..1.5);
-        self.pause(base.min(Duration::from_secs(2)).mul_f64(jitter)).await
-    }
-
-    /// Waits outside any transaction; ends early when the run must end. A long pause renews the
-    /// lease, and ends when another run took it over.
-    async fn pause(&mut self, pause: Duration) -> Result<(), Failure> {
-        let end = self.context.deadline.min(Instant::now() + pause);
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            tokio::select! {
-                () = tokio::time::sleep(left.min(SILENCE)) => {}
-                () = self.context.cancelled.cancelled() => return Ok(()),
-            }
-            if left <= SILENCE {
-                return Ok(());
-            }
-            match self.context.session.renew().await {
-                // The next batch meets the same, and recovers.
-                Err(failure) if failure.kind == FailureKind::Unavailable => {}
-                renewed => renewed?,
-            }
-        }
     }
 
     fn can_try_again(&self, failure: &Failure, contention: u32) -> bool {

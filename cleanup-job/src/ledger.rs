@@ -137,7 +137,10 @@ impl Ledger {
             .fetch_one(&mut **transaction)
             .await?;
         if row.try_get::<i64, _>("recorded")? != 1 {
-            return Err(Failure::wrong("", "the ledger lost this run's rows while it was under way"));
+            return Err(Failure::wrong(
+                "",
+                "the ledger lost this run's rows while it was under way",
+            ));
         }
         if row.try_get("unchanged")? { Ok(()) } else { Err(schema_changed(batch)) }
     }

@@ -265,9 +265,7 @@ async fn left_over(
     cancelled: &CancellationToken,
 ) -> Vec<Option<Held>> {
     let mut failures = done.iter().filter_map(|done| done.failure.as_ref());
-    if session.is_abandoned()
-        || failures.any(|failure| failure.kind == FailureKind::Unavailable)
-    {
+    if session.is_abandoned() || failures.any(|failure| failure.kind == FailureKind::Unavailable) {
         return vec![None; done.len()];
     }
     let counted = async {

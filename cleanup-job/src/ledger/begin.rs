@@ -98,8 +98,7 @@ async fn try_begin(
     take_lease(&mut transaction, &name, run_id, longest_measuring(policy)).await?;
     close_abandoned(&mut transaction, &name, run_id).await?;
     let (now, elapsed, attempt) = enter_run(&mut transaction, policy, run_id, epoch).await?;
-    let ledger =
-        Ledger { policy: name, run_id: run_id.to_owned(), epoch, attempt, longest_batch };
+    let ledger = Ledger { policy: name, run_id: run_id.to_owned(), epoch, attempt, longest_batch };
     enter_rules(&mut transaction, policy, &ledger).await?;
     let progress = ledger.progress(&mut transaction).await?;
     transaction.commit().await?;
@@ -109,7 +108,8 @@ async fn try_begin(
 /// While a run measures its rules in one read-only snapshot, it cannot renew its lease.
 fn longest_measuring(policy: &Policy) -> Duration {
     let execution = policy.execution();
-    let counts = u32::try_from(policy.rules().len()).unwrap_or(u32::MAX).saturating_mul(LONG_COUNTS);
+    let counts =
+        u32::try_from(policy.rules().len()).unwrap_or(u32::MAX).saturating_mul(LONG_COUNTS);
     let longest = execution.statement_timeout.duration().saturating_mul(counts);
     LEASE + longest.min(execution.max_duration.duration())
 }
@@ -259,8 +259,7 @@ async fn enter_rules(
     ledger: &Ledger,
 ) -> Result<(), Failure> {
     let names: Vec<_> = policy.rules().iter().map(policy::Rule::name).collect();
-    let actions: Vec<_> =
-        policy.rules().iter().map(|rule| rule.action().kind().as_str()).collect();
+    let actions: Vec<_> = policy.rules().iter().map(|rule| rule.action().kind().as_str()).collect();
     sqlx::query(include_str!("rules.sql"))
         .bind(&ledger.policy)
         .bind(&ledger.run_id)

@@ -234,7 +234,8 @@ async fn earlier(
         Ok(EarlierRun {
             run_id: row.try_get("run_id")?,
             result: RunResult::parse(row.try_get("result")?).unwrap_or(RunResult::Failed),
-            stop_reason: StopReason::parse(row.try_get("stop_reason")?).unwrap_or(StopReason::Error),
+            stop_reason: StopReason::parse(row.try_get("stop_reason")?)
+                .unwrap_or(StopReason::Error),
             start_time: timestamp(row.try_get("started_at")?)?.to_string(),
             duration_seconds: (seconds * 1000.0).round() / 1000.0,
             affected: row.try_get("counted_rows")?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::StopReason;
+use policy::{StopReason, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::Executed;
@@ -44,6 +44,12 @@ pub async fn close(
     outcome.not_closed(&failure, end.exit)
 }
 
+/// The user's own row about the run, as a statement and its values; `spec.report` is not
+/// implemented yet.
+fn report_row() -> Option<(String, Vec<Value>)> {
+    None
+}
+
 /// How the run ended, as it becomes known.
 struct End {
     steps: Option<Result<Executed, Ending>>,
@@ -82,12 +88,20 @@ impl End {
         outcome: &mut Outcome,
         cancelled: &CancellationToken,
     ) -> Result<(), Failure> {
-        let closing = session.closing().await?;
+        let mut closing = session.closing().await?;
         if let Some(Ok(executed)) = &mut self.steps {
             executed.recount(closing.progress());
         }
         outcome.recorded(closing.progress());
         self.conclude(outcome, cancelled);
+        // After exit codes 10 and 143 the Job is tried again, and the run goes on.
+        let concluded = !matches!(self.exit, Exit::Unavailable | Exit::Terminated);
+        if concluded
+            && let Some((text, values)) = report_row()
+            && let Some(failure) = closing.write_row(&text, values).await?
+        {
+            self.exit = self.exit.worst(outcome.row_refused(&failure));
+        }
         closing.commit(outcome.report_mut(), &self.ends).await
     }
 

@@ -104,7 +104,9 @@ impl<'a> Session<'a> {
             self.database = connect(self.args, left, self.cancelled).await?;
             match self.ledger.rejoin(&mut self.database).await {
                 Ok(progress) => return Ok(progress),
-                Err(failure) if failure.kind == FailureKind::Unavailable && Instant::now() < end => {
+                Err(failure)
+                    if failure.kind == FailureKind::Unavailable && Instant::now() < end =>
+                {
                     tracing::warn!(error = %failure, "the connection was lost again, connecting again");
                 }
                 Err(failure) => return Err(failure),

@@ -1,0 +1,53 @@
+//! What a rule waits for between two batches, outside any transaction.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+
+use super::Sweep;
+use crate::failure::{Failure, FailureKind};
+
+/// How long the run may be silent before it renews its lease.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Sweep<'_, '_, '_> {
+    /// Waits for as long as `maxRowsPerSecond` asks for.
+    pub(super) async fn keep_below_rate(&mut self) -> Result<(), Failure> {
+        let rate = self.context.execution.max_rows_per_second;
+        if rate == 0 {
+            return Ok(());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate, not a count")]
+        let due = (self.done.affected - self.earlier) as f64 / rate as f64;
+        let pause = Duration::from_secs_f64(due).saturating_sub(self.began.elapsed());
+        self.pause(pause).await
+    }
+
+    /// Waits, longer each time, for what was in the way.
+    pub(super) async fn back_off(&mut self, contention: u32) -> Result<(), Failure> {
+        let base = self.context.execution.lock_timeout.duration() * (1 << contention.min(5));
+        let jitter = rand::rng().random_range(0.5..1.5);
+        self.pause(base.min(Duration::from_secs(2)).mul_f64(jitter)).await
+    }
+
+    /// Waits outside any transaction; ends early when the run must end. A long pause renews the
+    /// lease, and ends when another run took it over.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Failure> {
+        let end = self.context.deadline.min(Instant::now() + pause);
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = tokio::time::sleep(left.min(SILENCE)) => {}
+                () = self.context.cancelled.cancelled() => return Ok(()),
+            }
+            if left <= SILENCE {
+                return Ok(());
+            }
+            match self.context.session.renew().await {
+                // The next batch meets the same, and recovers.
+                Err(failure) if failure.kind == FailureKind::Unavailable => {}
+                renewed => renewed?,
+            }
+        }
+    }
+}
