@@ -40,6 +40,9 @@ pub enum Purpose {
 /// frozen in the middle of a batch holds its locks no longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a look into the ledger may take.
+const READING_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Options of a URL that are taken.
 const URL_OPTIONS: [&str; 8] =
     ["sslmode", "host", "hostaddr", "port", "dbname", "user", "password", "application_name"];
@@ -133,6 +136,12 @@ impl Database {
         let patience = longest_batch + IDLE_TIMEOUT + Duration::from_secs(3);
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
         self.begin_pinned(begin, (patience, patience)).await
+    }
+
+    /// Begins a transaction that only reads, on a standby too.
+    pub async fn begin_reading(&mut self) -> Result<Transaction<'_, Postgres>, Failure> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.begin_pinned(begin, (READING_PATIENCE, READING_PATIENCE)).await
     }
 
     async fn begin_pinned(

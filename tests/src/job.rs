@@ -87,6 +87,34 @@ pub async fn run_on(database: &Database, policy: &Value) -> Result<Ended> {
     run(policy, &database.url(), &[]).await
 }
 
+/// What another command of the binary said.
+#[derive(Debug)]
+pub struct Said {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs `pgsweep` with these arguments on the database of `url`.
+pub async fn pgsweep(url: &str, arguments: &[&str]) -> Result<Said> {
+    let output = Command::new(binary("pgsweep")?)
+        .args(arguments)
+        .env("DATABASE_URL", url)
+        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("failed to run pgsweep")?;
+    Ok(Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).context("pgsweep wrote no UTF-8")?,
+        stderr: String::from_utf8(output.stderr).context("pgsweep wrote no UTF-8")?,
+    })
+}
+
 /// A run that is under way.
 #[derive(Debug)]
 pub struct Run {
@@ -115,9 +143,28 @@ impl Run {
 
     /// Asks it to end, as kubelet does.
     pub async fn terminate(&self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
+    /// Ends it without a word.
+    pub async fn kill(&self) -> Result<()> {
+        self.signal("KILL").await
+    }
+
+    /// Stops it where it stands, until [`Run::thaw`].
+    pub async fn freeze(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets it go on.
+    pub async fn thaw(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, name: &str) -> Result<()> {
         let id = self.child.id().context("pgsweep has ended already")?;
         let mut command = Command::new("kill");
-        command.args(["-TERM", &id.to_string()]);
+        command.args([&format!("-{name}"), &id.to_string()]);
         crate::command::run_async(command, None).await?;
         Ok(())
     }

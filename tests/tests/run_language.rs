@@ -336,8 +336,7 @@ async fn numbers_are_older_by_their_unit() -> Result<()> {
   action: {{delete: {{}}}}
 "
         );
-        let ended =
-            tests::job::run(&policy(&rule), &database.url(), &["--dry-run"]).await?;
+        let ended = tests::job::run(&policy(&rule), &database.url(), &["--dry-run"]).await?;
         assert_eq!(ended.rule("matched"), 70, "{column}: {}", ended.output);
         let overdue = ended.rule("oldestOverdueSeconds").as_i64().unwrap_or_default();
         let expected = Duration::from_secs(69 * 60 + 30).as_secs().cast_signed();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use policy::{ActionKind, Mode, RuleOutcome, RunReport, RunResult, StopReason};
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Row as _, Transaction};
 
@@ -51,7 +52,7 @@ pub enum State {
 
 /// Runs that pass the filter, newest first.
 pub async fn past_runs(database: &mut Database, filter: &Filter) -> Result<Vec<PastRun>, Failure> {
-    let mut transaction = database.begin_ledger(Duration::ZERO).await?;
+    let mut transaction = database.begin_reading().await?;
     let since = filter.since.map(|since| format!("{} ms", since.as_millis()));
     let rows = sqlx::query(include_str!("history.sql"))
         .bind(&filter.policy)
@@ -64,48 +65,63 @@ pub async fn past_runs(database: &mut Database, filter: &Filter) -> Result<Vec<P
         .await?;
     let mut runs = Vec::new();
     for row in rows {
-        let policy: String = row.try_get("policy")?;
-        let run_id: String = row.try_get("run_id")?;
-        let started_at = timestamp(row.try_get("started_at")?)?.to_string();
-        let report: Option<Json<RunReport>> = row.try_get("report")?;
-        let state = match report {
-            Some(Json(report)) => State::Ended(Box::new(report)),
-            None if row.try_get("ended")? => {
-                let ledger = Ledger {
-                    policy: policy.clone(),
-                    run_id: run_id.clone(),
-                    epoch: row.try_get("epoch")?,
-                    attempt: row.try_get("attempts")?,
-                    longest_batch: Duration::ZERO,
-                };
-                let rules = rules(&mut transaction, &ledger).await?;
-                let report = RunReport {
-                    policy: policy.clone(),
-                    generation: row.try_get("generation")?,
-                    rules_hash: row.try_get("rules_hash")?,
-                    run_id: run_id.clone(),
-                    epoch: ledger.epoch,
-                    mode: Mode::Enforce,
-                    result: RunResult::Failed,
-                    stop_reason: StopReason::Error,
-                    message: row.try_get("message")?,
-                    start_time: started_at.clone(),
-                    duration_seconds: row.try_get("seconds")?,
-                    attempts: ledger.attempt,
-                    rules,
-                    totals: None,
-                    earlier: Vec::new(),
-                    truncated: false,
-                };
-                State::Ended(Box::new(report))
-            }
-            None if row.try_get("holds_lease")? => State::UnderWay,
-            None => State::CutOff,
-        };
-        runs.push(PastRun { policy, run_id, started_at, state });
+        runs.push(past_run(&mut transaction, &row).await?);
     }
     transaction.commit().await?;
     Ok(runs)
+}
+
+async fn past_run(
+    transaction: &mut Transaction<'_, Postgres>,
+    row: &PgRow,
+) -> Result<PastRun, Failure> {
+    let policy = row.try_get("policy")?;
+    let run_id = row.try_get("run_id")?;
+    let started_at = timestamp(row.try_get("started_at")?)?.to_string();
+    let report: Option<Json<RunReport>> = row.try_get("report")?;
+    let state = match report {
+        Some(Json(report)) => State::Ended(Box::new(report)),
+        None if row.try_get("ended")? => {
+            State::Ended(Box::new(report_for(transaction, row, &started_at).await?))
+        }
+        None if row.try_get("holds_lease")? => State::UnderWay,
+        None => State::CutOff,
+    };
+    Ok(PastRun { policy, run_id, started_at, state })
+}
+
+/// The report of a run that was cut off, and found by the next.
+async fn report_for(
+    transaction: &mut Transaction<'_, Postgres>,
+    row: &PgRow,
+    started_at: &str,
+) -> Result<RunReport, Failure> {
+    let ledger = Ledger {
+        policy: row.try_get("policy")?,
+        run_id: row.try_get("run_id")?,
+        epoch: row.try_get("epoch")?,
+        attempt: row.try_get("attempts")?,
+        longest_batch: Duration::ZERO,
+    };
+    let rules = rules(transaction, &ledger).await?;
+    Ok(RunReport {
+        policy: ledger.policy,
+        generation: row.try_get("generation")?,
+        rules_hash: row.try_get("rules_hash")?,
+        run_id: ledger.run_id,
+        epoch: ledger.epoch,
+        mode: Mode::Enforce,
+        result: RunResult::Failed,
+        stop_reason: StopReason::Error,
+        message: row.try_get("message")?,
+        start_time: started_at.to_owned(),
+        duration_seconds: row.try_get("seconds")?,
+        attempts: ledger.attempt,
+        rules,
+        totals: None,
+        earlier: Vec::new(),
+        truncated: false,
+    })
 }
 
 /// What is known of the rules of a run that could not report.

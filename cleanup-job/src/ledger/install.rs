@@ -69,6 +69,7 @@ impl From<sqlx::Error> for Unready {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 struct Probe {
     standby: bool,
     role: String,
@@ -213,25 +214,47 @@ pub fn grants(role: &str) -> Vec<String> {
     lines
 }
 
-/// A role that may log in, as the lines that make it.
-pub fn role_lines(role: &Identifier) -> Vec<String> {
-    vec![
-        "-- The role of the runs. Give it a password with \\password, or let your Secret's operator do so.".to_owned(),
-        format!("CREATE ROLE {role} LOGIN;"),
-    ]
+/// Makes a role that may log in, where it is missing. It has no password yet.
+pub fn create_role(role: &Identifier) -> String {
+    let name = role.as_str().replace('\'', "''");
+    format!(
+        "DO $role$ BEGIN\n  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{name}') THEN\n    \
+         CREATE ROLE {role} LOGIN;\n  END IF;\nEND $role$;"
+    )
 }
 
-/// The whole ledger as SQL that a database owner can read and run, with these lines at its end.
+/// The whole ledger as SQL that a database owner can read and run, also a second time, with these
+/// lines at its end.
 pub fn script(lines: &[String]) -> String {
     let mut script = format!(
-        "BEGIN;\n\n-- The ledger of pgsweep: run this once, as a role that may create schemas in this database.\n\
-         {CREATE_SCHEMA};\n{CREATE_MIGRATIONS};\n"
+        "-- The ledger of pgsweep. Run this in the database that is cleaned, as a role that may create\n\
+         -- schemas and grant; again after an upgrade, or for another role.\n\
+         BEGIN;\n\n{CREATE_SCHEMA};\n\n{CREATE_MIGRATIONS};\n"
     );
     for Migration { version, description, sql } in &MIGRATIONS {
         script.push_str(&format!(
-            "\n{sql}INSERT INTO pgsweep.migrations (version, description) VALUES ({version}, '{description}');\n"
+            "\nDO $ledger$ BEGIN IF NOT EXISTS (SELECT FROM pgsweep.migrations WHERE version = {version}) THEN\n\n\
+             {sql}\nINSERT INTO pgsweep.migrations (version, description) VALUES ({version}, '{description}');\n\n\
+             END IF; END $ledger$;\n"
         ));
     }
     script.push_str(&format!("\n{}\n\nCOMMIT;", lines.join("\n")));
     script
+}
+
+/// Whether the database has a ledger at all.
+pub async fn exists(database: &mut Database) -> Result<bool, Failure> {
+    let mut transaction = database.begin_reading().await?;
+    let found = look(&mut transaction).await?.has_migrations;
+    transaction.commit().await?;
+    Ok(found)
+}
+
+/// Runs lines of [`create_role`] and [`grants`], all or none.
+pub async fn give(database: &mut Database, lines: &[String]) -> Result<(), Failure> {
+    let mut transaction = database.begin_ledger(Duration::ZERO).await?;
+    for line in lines {
+        database::query(line, Vec::new()).execute(&mut *transaction).await?;
+    }
+    Ok(transaction.commit().await?)
 }

@@ -97,7 +97,7 @@ impl End {
         {
             let values = outcome.row_values(row, *now);
             if let Some(failure) = closing.write_row(&row.text, values).await? {
-                self.exit = outcome.row_refused(&failure);
+                self.exit = self.exit.worst(outcome.row_refused(&failure));
             }
         }
         closing.commit(outcome.report_mut(), &self.ends).await
