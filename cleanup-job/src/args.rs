@@ -79,6 +79,10 @@ pub struct PlanArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
+    /// The CA that the server is verified by: PEM, or a file; then sslmode is verify-full unless the URL says verify-ca
+    #[arg(long, env = "PGSWEEP_DATABASE_CA", hide_env_values = true, value_name = "PEM or FILE")]
+    pub database_ca: Option<String>,
+
     /// How long to try to connect
     #[arg(long, env = "PGSWEEP_CONNECT_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub connect_timeout: Duration,
@@ -97,6 +101,10 @@ pub struct RunArgs {
     /// The database to clean, in place of the policy's Secret
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
+
+    /// The CA that the server is verified by: PEM, or a file; then sslmode is verify-full unless the URL says verify-ca
+    #[arg(long, env = "PGSWEEP_DATABASE_CA", hide_env_values = true, value_name = "PEM or FILE")]
+    pub database_ca: Option<String>,
 
     /// Only count, in a read-only transaction, whatever the policy's mode is
     #[arg(long, env = "PGSWEEP_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]

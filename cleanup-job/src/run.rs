@@ -11,6 +11,7 @@ use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::database::address::Address;
 use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
@@ -143,8 +144,19 @@ pub struct Executed {
 }
 
 impl<'a> Call<'a> {
+    /// Says what is to be known of the connection, and what is wrong with URL or CA, once: they are
+    /// the same whenever the run has to connect again.
+    fn read_address(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        let args = self.args;
+        let url = args.database_url.as_deref().unwrap_or_default();
+        let address = Address::parse(url, args.database_ca.as_deref())?;
+        outcome.connecting(&address.announce());
+        Ok(())
+    }
+
     /// A dry run: no ledger, no write.
     async fn count(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        self.read_address(outcome)?;
         let mut database =
             session::connect(self.args, self.args.connect_timeout, self.cancelled).await?;
         tokio::select! {
@@ -159,6 +171,7 @@ impl<'a> Call<'a> {
 
     /// Begins in the ledger, which is made on the way where it is missing.
     async fn begin(&self, outcome: &mut Outcome) -> Result<(Session<'a>, Tenure), Ending> {
+        self.read_address(outcome)?;
         let Self { args, policy, cancelled, .. } = *self;
         let mut database = session::connect(args, args.connect_timeout, cancelled).await?;
         install::ensure(&mut database).await?;

@@ -92,6 +92,7 @@ pub async fn past_runs(database: &mut Database, filter: &Filter) -> Result<Vec<P
                     start_time: started_at.clone(),
                     duration_seconds: row.try_get("seconds")?,
                     attempts: ledger.attempt,
+                    warnings: Vec::new(),
                     rules,
                     totals: None,
                     earlier: Vec::new(),

@@ -8,6 +8,7 @@ use sqlx::{Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::database::address::Address;
 use crate::database::{self, Database, Purpose};
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::begin::{self, Begun};
@@ -172,7 +173,8 @@ pub async fn connect(
     cancelled: &CancellationToken,
 ) -> Result<Database, Failure> {
     let url = args.database_url.as_deref().unwrap_or_default();
-    Database::connect(url, patience, cancelled).await
+    let address = Address::parse(url, args.database_ca.as_deref())?;
+    Database::connect(&address, patience, cancelled).await
 }
 
 /// Begins the run in the ledger. Asked to end meanwhile, it takes back what it may have begun.

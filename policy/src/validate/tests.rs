@@ -99,11 +99,7 @@ fn each_wrong_field_is_named_with_its_path() {
             json!("Never"),
             "spec.approval: is not implemented in this version; remove the field",
         ),
-        (
-            "/spec/database/caFrom",
-            json!({}),
-            "spec.database.caFrom.secretKeyRef: is required",
-        ),
+        ("/spec/database/caFrom", json!({}), "spec.database.caFrom.secretKeyRef: is required"),
         (
             "/spec/database/caFrom",
             json!({"secretKeyRef": {"name": "db-ca", "key": "ca/crt"}}),
