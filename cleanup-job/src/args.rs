@@ -80,7 +80,13 @@ pub struct PlanArgs {
     pub database_url: Option<String>,
 
     /// The CA that the server is verified by: PEM, or a file; then sslmode is verify-full unless the URL says verify-ca
-    #[arg(long, env = "PGSWEEP_DATABASE_CA", hide_env_values = true, value_name = "PEM or FILE")]
+    #[arg(
+        long,
+        env = "PGSWEEP_DATABASE_CA",
+        hide_env_values = true,
+        allow_hyphen_values = true,
+        value_name = "PEM or FILE"
+    )]
     pub database_ca: Option<String>,
 
     /// How long to try to connect
@@ -103,7 +109,13 @@ pub struct RunArgs {
     pub database_url: Option<String>,
 
     /// The CA that the server is verified by: PEM, or a file; then sslmode is verify-full unless the URL says verify-ca
-    #[arg(long, env = "PGSWEEP_DATABASE_CA", hide_env_values = true, value_name = "PEM or FILE")]
+    #[arg(
+        long,
+        env = "PGSWEEP_DATABASE_CA",
+        hide_env_values = true,
+        allow_hyphen_values = true,
+        value_name = "PEM or FILE"
+    )]
     pub database_ca: Option<String>,
 
     /// Only count, in a read-only transaction, whatever the policy's mode is

@@ -147,9 +147,13 @@ impl<'a> Call<'a> {
     /// Says what is to be known of the connection, and what is wrong with URL or CA, once: they are
     /// the same whenever the run has to connect again.
     fn read_address(&self, outcome: &mut Outcome) -> Result<(), Ending> {
-        let args = self.args;
+        let Self { args, policy, .. } = *self;
         let url = args.database_url.as_deref().unwrap_or_default();
-        let address = Address::parse(url, args.database_ca.as_deref())?;
+        let ca = args.database_ca.as_deref();
+        let address = match &args.job_uid {
+            Some(_) => Address::parse_in_job(url, ca, policy.database()),
+            None => Address::parse(url, ca),
+        }?;
         outcome.connecting(&address.announce());
         Ok(())
     }

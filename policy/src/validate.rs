@@ -45,8 +45,13 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
-    if let (Some(name), Some((schedule, limits, execution, mode, concurrency)), true) =
-        (name, settings, problems.is_empty())
+    let database = spec.get("database").and_then(piece);
+    if let (
+        Some(name),
+        Some((schedule, limits, execution, mode, concurrency)),
+        Some(database),
+        true,
+    ) = (name, settings, database, problems.is_empty())
     {
         let generation = generation.unwrap_or(0);
         let rules_hash = rules_hash(spec);
@@ -61,6 +66,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             execution,
             rules,
             report,
+            database,
         });
     }
     problems.sort_by_cached_key(|problem| (natural(&problem.path), problem.message.clone()));

@@ -1,6 +1,7 @@
 //! From the URL and the CA to what the driver is told: all of it, so that nothing of the
 //! environment or of a file at home decides where rows are deleted.
 
+use policy::{DatabaseSpec, SecretKeyRef};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
@@ -64,6 +65,22 @@ impl Address {
             .extra_float_digits(None)
             .disable_statement_logging();
         Ok(Self { options, unverified: trust.unverified })
+    }
+
+    /// The same in a Job, where nobody sees the URL: a failure names the keys of the Secrets.
+    pub fn parse_in_job(
+        url: &str,
+        ca: Option<&str>,
+        secrets: &DatabaseSpec,
+    ) -> Result<Self, Failure> {
+        Self::parse(url, ca).map_err(|failure| {
+            let sources = [Some(&secrets.url_from), secrets.ca_from.as_ref()];
+            let keys = sources.into_iter().flatten().map(|source| {
+                let SecretKeyRef { name, key } = &source.secret_key_ref;
+                format!("Secret {name}, key {key}")
+            });
+            failure.while_doing(&format!("reading {}", keys.collect::<Vec<_>>().join(" and ")))
+        })
     }
 
     /// What a person should know of it; said in the log too.

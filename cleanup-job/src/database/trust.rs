@@ -100,9 +100,8 @@ fn authority(ca: Option<&str>, file: Option<&str>) -> Result<Option<Authority>, 
         (Some(ca), _) if ca.contains("-----BEGIN") => Ok(Some(Authority::Own(checked(ca)?))),
         // Empty is not absent: an empty key of a Secret must not switch the check off.
         (Some(ca), _) if ca.trim().is_empty() => Err(wrong("the CA of the database is empty")),
-        (Some(file), _) => from_file(file).map(Some),
         (None, Some("system")) => Ok(Some(Authority::Public)),
-        (None, Some(file)) => from_file(file).map(Some),
+        (Some(file), _) | (None, Some(file)) => from_file(file).map(Some),
         (None, None) => Ok(None),
     }
 }

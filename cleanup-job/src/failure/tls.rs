@@ -50,7 +50,7 @@ fn certificate(error: &CertificateError) -> &'static str {
         }
         CertificateError::Revoked => "the server's certificate is revoked",
         CertificateError::BadSignature => {
-            "the server's certificate is signed by another key than that of its CA"
+            "the server's certificate is signed by a CA of the same name with another key than the one that is given; perhaps that was renewed"
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the server's certificate is not made for a server"
