@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
+use super::{CleanupPolicyStatus, NewRowSpec, RuleSpec};
 
 /// Gives rows in Postgres an end of life: a schedule, a database and the rules
 /// by which rows are updated or deleted.
