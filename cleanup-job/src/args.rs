@@ -7,6 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use policy::{Identifier, IdentifierProblem, RunResult};
 
+use crate::database::address::Address;
+use crate::failure::Failure;
+
 /// Gives ephemeral rows in Postgres an end of life.
 #[derive(Debug, Parser)]
 #[command(
@@ -106,13 +109,8 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub policies: PolicyArgs,
 
-    /// The database to look at; without it the SQL is shown as far as it is known
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: Option<String>,
-
-    /// How long to try to connect
-    #[arg(long, env = "PGSWEEP_CONNECT_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
-    pub connect_timeout: Duration,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// How the result is printed
     #[arg(short, long, env = "PGSWEEP_OUTPUT", value_enum, default_value = "table")]
@@ -125,17 +123,12 @@ pub struct RunArgs {
     #[command(flatten)]
     pub policies: PolicyArgs,
 
-    /// The database to clean, in place of the policy's Secret
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database_url: Option<String>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
 
     /// Only count, in a read-only transaction, whatever the policy's mode is
     #[arg(long, env = "PGSWEEP_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
     pub dry_run: bool,
-
-    /// How long to try to connect
-    #[arg(long, env = "PGSWEEP_CONNECT_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
-    pub connect_timeout: Duration,
 
     /// How the report is printed
     #[arg(short, long, env = "PGSWEEP_OUTPUT", value_enum, default_value = "table")]
@@ -153,13 +146,32 @@ pub struct RunArgs {
 /// How a database is reached.
 #[derive(Debug, clap::Args)]
 pub struct ConnectArgs {
-    /// The database that holds the ledger: the one that is cleaned
+    /// The database that is cleaned, in place of the policy's Secret; `plan` shows the SQL as far as
+    /// it is known without one
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
+
+    /// The CA that the server is verified by: PEM, or a file; then sslmode is verify-full unless the URL says verify-ca
+    #[arg(
+        long,
+        env = "PGSWEEP_DATABASE_CA",
+        hide_env_values = true,
+        allow_hyphen_values = true,
+        value_name = "PEM or FILE"
+    )]
+    pub database_ca: Option<String>,
 
     /// How long to try to connect
     #[arg(long, env = "PGSWEEP_CONNECT_TIMEOUT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub connect_timeout: Duration,
+}
+
+impl ConnectArgs {
+    /// Where the database is, and by what it is trusted.
+    pub fn address(&self) -> Result<Address, Failure> {
+        let url = self.database_url.as_deref().unwrap_or_default();
+        Address::parse(url, self.database_ca.as_deref())
+    }
 }
 
 /// `pgsweep history`

@@ -1,26 +1,28 @@
-//! The database: connecting, the settings of a transaction, and the one place
-//! where a [`Statement`] becomes a query.
+//! The database: the settings of a transaction, and the one place where a
+//! [`Statement`] becomes a query. How it is reached is in the modules below.
 //!
 //! Everything is set inside a transaction, nothing in the session, and no
 //! statement is prepared by name: so it works through a pooler that hands each
 //! transaction to another server connection.
 
-use std::str::FromStr as _;
-use std::time::{Duration, Instant};
+pub mod address;
+mod connect;
+mod trust;
+mod url;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use policy::{
     CATALOG_SQL, Catalog, ColumnFacts, Execution, Identifier, Moment, Policy, QualifiedTable,
     RelationKind, Statement, TableFacts, Value,
 };
-use rand::Rng as _;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Row as _, Transaction};
-use tokio_util::sync::CancellationToken;
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Transaction};
 
 use crate::execute::Positions;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// One connection.
 pub struct Database {
@@ -43,65 +45,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a look into the ledger may take.
 const READING_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Options of a URL that are taken.
-const URL_OPTIONS: [&str; 8] =
-    ["sslmode", "host", "hostaddr", "port", "dbname", "user", "password", "application_name"];
-/// Options that libpq knows and that have no meaning here, since our own limits hold: left out.
-const URL_OPTIONS_WITHOUT_MEANING: [&str; 3] =
-    ["connect_timeout", "target_session_attrs", "channel_binding"];
-/// Options that libpq knows and that are refused by name. No other word of a URL is repeated: it
-/// may be a part of a password.
-const URL_OPTIONS_REFUSED: [&str; 8] = [
-    "options",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "passfile",
-    "service",
-    "client_encoding",
-    "gssencmode",
-];
-
 impl Database {
-    /// Connects, and tries again with jitter until `patience` has passed: a new
-    /// pod is sometimes let through to the database late.
-    pub async fn connect(
-        url: &str,
-        patience: Duration,
-        cancelled: &CancellationToken,
-    ) -> Result<Self, Failure> {
-        let options = options(url)?;
-        let begin = Instant::now();
-        let mut pause = Duration::from_millis(250);
-        loop {
-            let attempt = tokio::time::timeout(
-                Duration::from_secs(10).min(patience.max(Duration::from_secs(1))),
-                options.connect(),
-            );
-            let failure = tokio::select! {
-                attempt = attempt => match attempt {
-                    Ok(Ok(connection)) => return Ok(Self { connection }),
-                    Ok(Err(error)) => Failure::from(error),
-                    Err(_) => Failure::unavailable("the database cannot be reached: timed out"),
-                },
-                () = cancelled.cancelled() => {
-                    return Err(Failure::unavailable("asked to end while connecting"));
-                }
-            };
-            let failure = failure.while_doing("connecting");
-            if failure.kind != FailureKind::Unavailable || begin.elapsed() + pause > patience {
-                return Err(failure);
-            }
-            tracing::warn!(error = %failure, "database not reached yet, trying again");
-            let jitter = rand::rng().random_range(0.5..1.5);
-            tokio::select! {
-                () = tokio::time::sleep(pause.mul_f64(jitter)) => {}
-                () = cancelled.cancelled() => return Err(failure),
-            }
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
-
     /// Begins a transaction and pins every setting that a role, a database or a
     /// pooler could have set otherwise.
     pub async fn begin(
@@ -179,41 +123,6 @@ impl Database {
         // The work is done and counted; a server that does not hear the goodbye loses nothing.
         let _ = self.connection.close().await;
     }
-}
-
-const UNREADABLE_URL: &str = "the database URL cannot be read; it should look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password percent-encoded";
-
-fn options(url: &str) -> Result<PgConnectOptions, Failure> {
-    let refused = |message: String| Failure::wrong("", message);
-    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        let message = "the database URL must begin with postgres:// or postgresql://";
-        return Err(refused(message.to_owned()));
-    }
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut kept = Vec::new();
-    for option in query.split('&').filter(|option| !option.is_empty()) {
-        let key = option.split('=').next().unwrap_or_default();
-        if URL_OPTIONS.contains(&key) {
-            kept.push(option);
-        } else if URL_OPTIONS_REFUSED.contains(&key) {
-            return Err(refused(format!(
-                "the database URL has the option {key}, which is not taken"
-            )));
-        } else if !URL_OPTIONS_WITHOUT_MEANING.contains(&key) {
-            return Err(refused(UNREADABLE_URL.to_owned()));
-        }
-    }
-    let options = PgConnectOptions::from_str(&format!("{base}?{}", kept.join("&")))
-        // The parser's own words could quote the URL, and with it the password.
-        .map_err(|_| refused(UNREADABLE_URL.to_owned()))?;
-    if options.get_database().is_none() {
-        return Err(refused("the database URL names no database".to_owned()));
-    }
-    Ok(options
-        .application_name("pgsweep")
-        .statement_cache_capacity(0)
-        .extra_float_digits(None)
-        .disable_statement_logging())
 }
 
 /// Runs a statement of the policy crate that returns at most one row.

@@ -4,6 +4,8 @@
 //! prints them: nothing of them may leave this module. What leaves is the
 //! SQLSTATE, our sentence for it, and names of the catalog.
 
+mod tls;
+
 use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
@@ -88,17 +90,16 @@ impl From<sqlx::Error> for Failure {
                 Some(inner) => from_server(inner),
                 None => Failure::unavailable("the database failed"),
             },
-            sqlx::Error::Tls(_) => Failure::wrong(
-                "",
-                "the TLS handshake with the database failed; check sslmode, the host name and the certificate",
-            ),
+            sqlx::Error::Tls(inner) => tls::not_begun(inner.as_ref()),
             sqlx::Error::Configuration(_) => {
                 Failure::wrong("", "the database URL has a wrong option")
             }
-            sqlx::Error::Io(inner) => Failure::unavailable(format!(
-                "the database cannot be reached: {}",
-                io_words(inner.kind())
-            )),
+            sqlx::Error::Io(inner) => tls::refused(inner).unwrap_or_else(|| {
+                Failure::unavailable(format!(
+                    "the database cannot be reached: {}",
+                    io_words(inner.kind())
+                ))
+            }),
             sqlx::Error::Protocol(_) => {
                 Failure::unavailable("the database broke the connection off")
             }

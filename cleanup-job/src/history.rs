@@ -28,9 +28,9 @@ pub async fn history(args: &HistoryArgs) -> Exit {
 
 async fn runs(args: &HistoryArgs) -> Result<Vec<PastRun>, Failure> {
     let HistoryArgs { connect, policy, namespace, result, since, limit, output: _ } = args;
-    let url = connect.database_url.as_deref().unwrap_or_default();
     let token = CancellationToken::new();
-    let mut database = Database::connect(url, connect.connect_timeout, &token).await?;
+    let mut database =
+        Database::connect(&connect.address()?, connect.connect_timeout, &token).await?;
     if !install::exists(&mut database).await? {
         tracing::warn!("this database has no ledger: no run has changed a row in it");
         return Ok(Vec::new());

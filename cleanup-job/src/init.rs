@@ -80,9 +80,9 @@ fn grants_of_rules(_policy: &Policy, _role: &Identifier) -> Vec<String> {
 
 async fn make(args: &InitArgs, policies: &[Policy]) -> Result<(), Unready> {
     let connect = &args.connect;
-    let url = connect.database_url.as_deref().unwrap_or_default();
     let token = CancellationToken::new();
-    let mut database = Database::connect(url, connect.connect_timeout, &token).await?;
+    let mut database =
+        Database::connect(&connect.address()?, connect.connect_timeout, &token).await?;
     install::ensure(&mut database).await?;
     if let Some(role) = &args.role {
         let mut lines = vec![install::create_role(role)];

@@ -56,6 +56,9 @@ pub fn nothing_to_run(args: &RunArgs, message: &str) {
     let report =
         outcome::not_run(String::new(), Mode::Enforce, RunResult::Failed, message.to_owned());
     terminate_with(args, &report.termination_message());
+    if args.output != Output::Table {
+        object(args.output, &report);
+    }
 }
 
 fn terminate_with(args: &RunArgs, message: &str) {

@@ -29,9 +29,9 @@ pub async fn release(args: &ReleaseArgs) -> Exit {
 }
 
 async fn release_all(args: &ReleaseArgs, names: &[String]) -> Result<(), Failure> {
-    let url = args.connect.database_url.as_deref().unwrap_or_default();
     let token = CancellationToken::new();
-    let mut database = Database::connect(url, args.connect.connect_timeout, &token).await?;
+    let mut database =
+        Database::connect(&args.connect.address()?, args.connect.connect_timeout, &token).await?;
     let has_ledger = install::exists(&mut database).await?;
     for name in names {
         let was_held = has_ledger && begin::release(&mut database, name).await?;

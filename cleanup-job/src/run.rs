@@ -11,6 +11,7 @@ use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::database::address::Address;
 use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
@@ -143,10 +144,25 @@ pub struct Executed {
 }
 
 impl<'a> Call<'a> {
+    /// Says what is to be known of the connection, and what is wrong with URL or CA, once: they are
+    /// the same whenever the run has to connect again.
+    fn read_address(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        let Self { args, policy, .. } = *self;
+        let url = args.connect.database_url.as_deref().unwrap_or_default();
+        let ca = args.connect.database_ca.as_deref();
+        let address = match &args.job_uid {
+            Some(_) => Address::parse_in_job(url, ca, policy.database()),
+            None => Address::parse(url, ca),
+        }?;
+        outcome.connecting(&address.announce());
+        Ok(())
+    }
+
     /// A dry run: no ledger, no write.
     async fn count(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        self.read_address(outcome)?;
         let mut database =
-            session::connect(self.args, self.args.connect_timeout, self.cancelled).await?;
+            session::connect(self.args, self.args.connect.connect_timeout, self.cancelled).await?;
         tokio::select! {
             measured = measured(&mut database, self.policy, None, outcome) => measured?,
             // A count can be long, and nothing has changed yet.
@@ -159,8 +175,9 @@ impl<'a> Call<'a> {
 
     /// Begins in the ledger, which is made on the way where it is missing.
     async fn begin(&self, outcome: &mut Outcome) -> Result<(Session<'a>, Tenure), Ending> {
+        self.read_address(outcome)?;
         let Self { args, policy, cancelled, .. } = *self;
-        let mut database = session::connect(args, args.connect_timeout, cancelled).await?;
+        let mut database = session::connect(args, args.connect.connect_timeout, cancelled).await?;
         install::ensure(&mut database).await?;
         let run_id = outcome.run_id();
         match session::begin(&mut database, args, policy, run_id, cancelled).await? {

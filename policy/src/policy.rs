@@ -6,7 +6,7 @@ mod rule;
 use std::fmt;
 
 use crate::age::Age;
-use crate::crd::{ConcurrencyPolicy, Mode, OnRuleError};
+use crate::crd::{ConcurrencyPolicy, DatabaseSpec, Mode, OnRuleError};
 use crate::schedule::Schedule;
 
 pub use row::{CellValue, NewCell, NewRow, ObjectField, RowValue};
@@ -42,6 +42,7 @@ pub struct Policy {
     pub(crate) execution: Execution,
     pub(crate) rules: Vec<Rule>,
     pub(crate) report: Option<NewRow>,
+    pub(crate) database: DatabaseSpec,
 }
 
 impl Policy {
@@ -105,6 +106,12 @@ impl Policy {
     #[must_use]
     pub fn report(&self) -> Option<&NewRow> {
         self.report.as_ref()
+    }
+
+    /// The Secrets that a Job finds its database by.
+    #[must_use]
+    pub fn database(&self) -> &DatabaseSpec {
+        &self.database
     }
 
     /// The same policy with another mode: `run --dry-run`.

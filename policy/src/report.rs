@@ -48,6 +48,9 @@ pub struct RunReport {
     /// Pods that it took.
     #[serde(default)]
     pub attempts: i32,
+    /// Names of warnings about the run as a whole; those about a rule are with the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What each rule did, in their order.
     #[serde(default)]
     pub rules: Vec<RuleOutcome>,

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::age::Age;
 use crate::crd::{
     CleanupPolicySpec, ConcurrencyPolicy, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME,
-    Mode,
+    Mode, SecretSource,
 };
 use crate::policy::{Execution, Limits, NewRow, Policy, PolicyName};
 use crate::problem::Problem;
@@ -45,8 +45,13 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
-    if let (Some(name), Some((schedule, limits, execution, mode, concurrency)), true) =
-        (name, settings, problems.is_empty())
+    let database = spec.get("database").and_then(piece);
+    if let (
+        Some(name),
+        Some((schedule, limits, execution, mode, concurrency)),
+        Some(database),
+        true,
+    ) = (name, settings, database, problems.is_empty())
     {
         let generation = generation.unwrap_or(0);
         let rules_hash = rules_hash(spec);
@@ -61,6 +66,7 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             execution,
             rules,
             report,
+            database,
         });
     }
     problems.sort_by_cached_key(|problem| (natural(&problem.path), problem.message.clone()));
@@ -166,8 +172,10 @@ fn piece<T: DeserializeOwned>(value: &Value) -> Option<T> {
 
 fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Settings> {
     refuse_when_set(spec.approval.is_some(), "spec", "approval", problems);
-    refuse_when_set(spec.database.ca_from.is_some(), "spec.database", "caFrom", problems);
-    check_secret(spec, problems);
+    check_secret("spec.database.urlFrom", &spec.database.url_from, problems);
+    if let Some(ca) = &spec.database.ca_from {
+        check_secret("spec.database.caFrom", ca, problems);
+    }
     check_labels(spec, problems);
     let schedule = schedule(&spec.schedule, &spec.time_zone, problems);
     let execution = execution(spec, problems)?;
@@ -192,9 +200,9 @@ fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option
     parsed.ok()
 }
 
-fn check_secret(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
-    let reference = &spec.database.url_from.secret_key_ref;
-    let path = "spec.database.urlFrom.secretKeyRef";
+fn check_secret(field: &str, source: &SecretSource, problems: &mut Vec<Problem>) {
+    let reference = &source.secret_key_ref;
+    let path = format!("{field}.secretKeyRef");
     if !reference.name.is_empty() && !reference.name.split('.').all(is_dns_label) {
         let message = "must be the name of a Secret: lower-case letters, digits, '-' and '.'";
         problems.push(Problem::new(format!("{path}.name"), message));

@@ -110,6 +110,7 @@ async fn report_for(
         rules_hash: row.try_get("rules_hash")?,
         run_id: ledger.run_id,
         epoch: ledger.epoch,
+        warnings: Vec::new(),
         mode: Mode::Enforce,
         result: RunResult::Failed,
         stop_reason: StopReason::Error,

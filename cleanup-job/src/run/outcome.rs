@@ -13,6 +13,7 @@ use policy::{
 pub use ending::Ending;
 
 use super::Executed;
+use crate::database::address::ConnectionWarning;
 use crate::execute::Done;
 use crate::exit::Exit;
 use crate::failure::FailureKind;
@@ -51,6 +52,7 @@ pub fn not_run(policy: String, mode: Mode, result: RunResult, message: String) -
         start_time: String::new(),
         duration_seconds: 0.0,
         attempts: 0,
+        warnings: Vec::new(),
         rules: Vec::new(),
         totals: None,
         earlier: Vec::new(),
@@ -119,6 +121,11 @@ impl Outcome {
             rule.affected = recorded.affected;
             rule.batches = recorded.batches;
         }
+    }
+
+    /// What is known of the connection before it is made.
+    pub fn connecting(&mut self, warnings: &[ConnectionWarning]) {
+        self.report.warnings = warnings.iter().map(|it| it.as_str().to_owned()).collect();
     }
 
     /// The database was reached.

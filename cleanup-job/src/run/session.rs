@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
     /// Connects again, for as long as a run tries to connect and as the run has time, and returns
     /// what was committed.
     pub async fn recover(&mut self, deadline: Instant) -> Result<Vec<RuleProgress>, Failure> {
-        let end = deadline.min(Instant::now() + self.args.connect_timeout);
+        let end = deadline.min(Instant::now() + self.args.connect.connect_timeout);
         loop {
             let left = end.saturating_duration_since(Instant::now());
             self.database = connect(self.args, left, self.cancelled).await?;
@@ -134,7 +134,8 @@ impl<'a> Session<'a> {
 
     /// Connects again to close the run once more.
     pub async fn reconnect(&mut self) -> Result<(), Failure> {
-        self.database = connect(self.args, self.args.connect_timeout, self.cancelled).await?;
+        self.database =
+            connect(self.args, self.args.connect.connect_timeout, self.cancelled).await?;
         Ok(())
     }
 
@@ -171,8 +172,7 @@ pub async fn connect(
     patience: Duration,
     cancelled: &CancellationToken,
 ) -> Result<Database, Failure> {
-    let url = args.database_url.as_deref().unwrap_or_default();
-    Database::connect(url, patience, cancelled).await
+    Database::connect(&args.connect.address()?, patience, cancelled).await
 }
 
 /// Begins the run in the ledger. Asked to end meanwhile, it takes back what it may have begun.

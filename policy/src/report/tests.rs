@@ -47,6 +47,7 @@ fn report(rules: Vec<RuleOutcome>, message: &str) -> RunReport {
         start_time: "2026-11-21T10:50:55.463054Z".to_owned(),
         duration_seconds: 1_199.123,
         attempts: 4,
+        warnings: vec!["UnverifiedConnection".to_owned()],
         rules,
         totals: Some(Totals { runs: 123_456, failures: 1_234, rows_affected: 123_456_789_012 }),
         earlier: vec![earlier(); 5],
