@@ -91,8 +91,11 @@ fn every_rule_and_every_bound_of_the_crd_has_a_case() {
         .messages
         .iter()
         .filter(|(path, message)| {
-            let covers =
-                |case: &Case| generic(&case.at).starts_with(path.as_str()) && case.says == *message;
+            let covers = |case: &Case| {
+                let places = [&case.at, &case.problem_at];
+                case.says == *message
+                    && places.iter().any(|place| generic(place).starts_with(path.as_str()))
+            };
             !cases.iter().any(covers)
         })
         .map(|(path, message)| format!("{path}: {message}"))

@@ -51,6 +51,11 @@ pub fn case(at: &str, accepted: &[&str], refused: &str, says: &str) -> Case {
     }
 }
 
+/// A field that cannot be left out.
+pub fn required(at: &str) -> Case {
+    case(at, &[], ABSENT, &format!("{at}: Required value"))
+}
+
 /// A string of at most `most` characters.
 pub fn longest(at: &str, most: usize) -> Case {
     let says = format!("Too long: may not be more than {most} ");
