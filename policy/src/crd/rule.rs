@@ -11,22 +11,18 @@ use super::{DurationText, NewRowSpec, Scalar};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = (
-        "!has(self.emit) || self.emit.size() == 0 || !has(self.action.dropPartitions)",
-        "emit needs rows that are changed one by one, which dropPartitions does not do",
-    ),
-    validation = (
-        "!has(self.emit) || self.emit.all(e, e.values.all(v, !has(v.affected) && !has(v.matched) && (!has(v.object) || v.object.all(f, !has(f.affected) && !has(f.matched)))))",
-        "affected and matched belong to the report: an emitted row knows of no count",
-    ),
-    validation = (
-        "!has(self.action.dropPartitions) || (self.where.size() == 1 && has(self.where[0].operator) && self.where[0].operator == 'OlderThan')",
-        "dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by",
-    ),
-    validation = (
-        "!has(self.action.archive) || self.action.archive.into.schema != self.table.schema || self.action.archive.into.name != self.table.name",
-        "archive.into must be another table than the rule's own",
-    ),
+    validation = Rule::new("!has(self.emit) || self.emit.size() == 0 || !has(self.action.dropPartitions)")
+        .message("emit needs rows that are changed one by one, which dropPartitions does not do")
+        .field_path(".emit"),
+    validation = Rule::new("!has(self.emit) || self.emit.all(e, e.values.all(v, !has(v.affected) && !has(v.matched) && (!has(v.object) || v.object.all(f, !has(f.affected) && !has(f.matched)))))")
+        .message("affected and matched belong to the report: an emitted row knows of no count")
+        .field_path(".emit"),
+    validation = Rule::new("!has(self.action.dropPartitions) || (self.where.size() == 1 && has(self.where[0].operator) && self.where[0].operator == 'OlderThan')")
+        .message("dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by")
+        .field_path(".where"),
+    validation = Rule::new("!has(self.action.archive) || self.action.archive.into.schema != self.table.schema || self.action.archive.into.name != self.table.name")
+        .message("archive.into must be another table than the rule's own")
+        .field_path(".action.archive.into"),
 )]
 pub struct RuleSpec {
     /// Name of the rule, a DNS label, unique in the policy.

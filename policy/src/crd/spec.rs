@@ -46,28 +46,27 @@ use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.approval)", "approval is not implemented in this version; remove the field"),
-    validation = (
-        "!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))",
-        "fromColumn belongs to emit: a report has no row to take it from",
-    ),
-    validation = (
-        "!has(self.report) || self.report.values.all(v, (!has(v.affected) || self.rules.exists(r, r.name == v.affected)) && (!has(v.matched) || self.rules.exists(r, r.name == v.matched)) && (!has(v.object) || v.object.all(f, (!has(f.affected) || self.rules.exists(r, r.name == f.affected)) && (!has(f.matched) || self.rules.exists(r, r.name == f.matched)))))",
-        "affected and matched name a rule of this policy",
-    ),
-    validation = (
-        "!has(self.limits) || !self.limits.minimumAge.matches('[1-9]') || self.rules.all(r, has(r.action.update) || r.where.exists(c, has(c.operator) && c.operator == 'OlderThan'))",
-        "a rule that deletes needs an OlderThan of at least limits.minimumAge",
-    ),
-    validation = ("!self.schedule.contains('TZ=')", "schedule takes no TZ=; set spec.timeZone instead"),
-    validation = (
-        "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))",
-        "podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's",
-    ),
-    validation = (
-        "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')",
-        "podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's",
-    ),
+    validation = Rule::new("!has(self.approval)")
+        .message("approval is not implemented in this version; remove the field")
+        .field_path(".approval"),
+    validation = Rule::new("!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))")
+        .message("fromColumn belongs to emit: a report has no row to take it from")
+        .field_path(".report"),
+    validation = Rule::new("!has(self.report) || self.report.values.all(v, (!has(v.affected) || self.rules.exists(r, r.name == v.affected)) && (!has(v.matched) || self.rules.exists(r, r.name == v.matched)) && (!has(v.object) || v.object.all(f, (!has(f.affected) || self.rules.exists(r, r.name == f.affected)) && (!has(f.matched) || self.rules.exists(r, r.name == f.matched)))))")
+        .message("affected and matched name a rule of this policy")
+        .field_path(".report"),
+    validation = Rule::new("!has(self.limits) || !self.limits.minimumAge.matches('[1-9]') || self.rules.all(r, has(r.action.update) || r.where.exists(c, has(c.operator) && c.operator == 'OlderThan'))")
+        .message("a rule that deletes needs an OlderThan of at least limits.minimumAge")
+        .field_path(".rules"),
+    validation = Rule::new("!self.schedule.contains('TZ=')")
+        .message("schedule takes no TZ=; set spec.timeZone instead")
+        .field_path(".schedule"),
+    validation = Rule::new("!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))")
+        .message("podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's")
+        .field_path(".podTemplate.labels"),
+    validation = Rule::new("!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')")
+        .message("podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's")
+        .field_path(".podTemplate.labels"),
 )]
 pub struct CleanupPolicySpec {
     /// When to run: five cron fields, or a macro such as `@hourly`. No `TZ=`, no seconds, no `@every`.

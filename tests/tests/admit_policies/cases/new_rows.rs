@@ -108,7 +108,8 @@ fn of_emit(row: &str) -> Vec<Case> {
         cases.push(case(at, &[&taken], "[]", "must be of type object"));
         for count in ["affected", "matched"] {
             let value = format!("{{{name}, {count}: first}}");
-            cases.push(case(at, &[], &value, counts).problem(&format!("{at}.{count}")));
+            let refused = case(at, &[], &value, counts).said_of("spec.rules[0].emit");
+            cases.push(refused.problem(&format!("{at}.{count}")));
         }
     }
     cases
@@ -125,11 +126,13 @@ fn of_report() -> Vec<Case> {
             let counted = |rule: &str| format!("{{{name}, {count}: {rule}}}");
             cases.push(
                 case(at, &[&counted("first"), &counted("fourth")], &counted("fifth"), named)
+                    .said_of("spec.report")
                     .problem(&format!("{at}.{count}")),
             );
         }
         let taken = format!("{{{name}, fromColumn: d}}");
-        cases.push(case(at, &[], &taken, source).problem(&format!("{at}.fromColumn")));
+        let refused = case(at, &[], &taken, source).said_of("spec.report");
+        cases.push(refused.problem(&format!("{at}.fromColumn")));
     }
     cases
 }

@@ -101,5 +101,6 @@ fn minimum_age() -> Case {
         &spec(ageless, "{archive: {into: {schema: c, name: d}}}"),
         "a rule that deletes needs an OlderThan of at least limits.minimumAge",
     )
+    .said_of("spec.rules")
     .problem("spec.rules[0].where")
 }
