@@ -9,12 +9,14 @@
 mod names;
 mod row;
 mod rule;
+mod scalar;
 mod spec;
 mod status;
 
 pub use names::*;
 pub use row::*;
 pub use rule::*;
+pub use scalar::Scalar;
 pub use spec::*;
 pub use status::*;
 

@@ -180,9 +180,14 @@ fn prune(schema: &JSONSchemaProps, value: &Value) -> Value {
                 };
                 let pruned = prune(schema, value);
                 let default = schema.default.as_ref().is_some_and(|default| default.0 == pruned);
-                let empty = schema.properties.is_some()
-                    && schema.default.is_some()
-                    && pruned.as_object().is_some_and(Map::is_empty);
+                let empty = match &pruned {
+                    Value::Object(fields) => {
+                        fields.is_empty() && schema.properties.is_some() && schema.default.is_some()
+                    }
+                    // A list that must have entries is refused when it is empty.
+                    Value::Array(items) => items.is_empty(),
+                    _ => false,
+                };
                 (!default && !empty && !pruned.is_null()).then(|| (name.clone(), pruned))
             });
             Value::Object(kept.collect())

@@ -63,7 +63,8 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
     let emit = emitted(value, path, problems);
     if let Some(action) = &action {
         check_action(action, table.as_ref(), &conditions, path, problems);
-        if matches!(action, Action::DropPartitions { .. }) && is_set(value, "emit") {
+        let emits = value.get("emit").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+        if matches!(action, Action::DropPartitions { .. }) && emits {
             let message =
                 "needs rows that are changed one by one, which dropPartitions does not do";
             problems.push(Problem::new(format!("{path}.emit"), message));
