@@ -29,6 +29,7 @@ impl Account {
     }
 
     /// Makes a command run as this account, out of reach of the terminal's Ctrl-C.
+    #[must_use]
     pub fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.process_group(0);
@@ -48,6 +49,7 @@ impl Account {
     }
 
     /// Whether this account can read what lies under a folder.
+    #[must_use]
     pub fn can_enter(self, folder: &Path) -> bool {
         self == Self::Own
             || folder.ancestors().all(|step| {

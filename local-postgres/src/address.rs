@@ -1,6 +1,7 @@
 //! A server's URL in its parts, so that user, host and database can be exchanged.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
@@ -34,9 +35,9 @@ impl ServerUrl {
         Ok(Self { login, host: host.to_owned(), database: database.to_owned(), parameters })
     }
 
-    pub(crate) fn new(user: &str, password: &str, host: std::net::IpAddr, port: u16) -> Self {
-        let host = std::net::SocketAddr::new(host, port).to_string();
-        let database = "postgres".to_owned();
+    /// A server whose place is not known yet.
+    pub(crate) fn of_user(user: &str, password: &str) -> Self {
+        let (host, database) = ("localhost".to_owned(), "postgres".to_owned());
         Self { login: None, host, database, parameters: None }.login(user, password)
     }
 
@@ -60,6 +61,25 @@ impl ServerUrl {
             None => host.to_owned(),
         };
         Self { host, ..self.clone() }
+    }
+
+    /// What answers at another address and port: a proxy before the server, or its copy.
+    #[must_use]
+    pub fn at(&self, place: SocketAddr) -> Self {
+        Self { host: place.to_string(), ..self.clone() }
+    }
+
+    /// With parameters such as `sslmode=require`, instead of those that it has.
+    #[must_use]
+    pub fn parameters(&self, parameters: &str) -> Self {
+        let parameters = (!parameters.is_empty()).then(|| parameters.to_owned());
+        Self { parameters, ..self.clone() }
+    }
+
+    /// Host and port as the URL has them.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.host
     }
 
     /// The port, where the URL names one.
@@ -116,6 +136,9 @@ mod tests {
     fn what_is_missing_stays_missing() {
         let url = ServerUrl::parse("postgresql://localhost").unwrap();
         assert_eq!(url.host("db").to_string(), "postgresql://db/postgres");
+        assert_eq!(url.parameters("").to_string(), "postgresql://localhost/postgres");
+        let there = url.at(([127, 0, 0, 1], 6432).into()).parameters("sslmode=require");
+        assert_eq!(there.to_string(), "postgresql://127.0.0.1:6432/postgres?sslmode=require");
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod image;
 pub mod job;
 pub mod machine;
 pub mod progress;
+pub mod server;
 pub mod settings;
 mod skip;
 pub mod tools;
@@ -48,4 +49,6 @@ pub mod wait;
 
 pub use cluster::Cluster;
 pub use database::Database;
+pub use local_postgres::Version;
+pub use server::Server;
 pub use skip::{cluster, own_cluster, skip};
