@@ -41,6 +41,7 @@ pub mod image;
 pub mod job;
 pub mod machine;
 pub mod progress;
+pub mod proxy;
 pub mod server;
 pub mod settings;
 mod skip;
