@@ -82,6 +82,13 @@ impl ServerUrl {
         &self.host
     }
 
+    /// User and password, where the URL names both.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(String, String)> {
+        let (user, password) = self.login.as_ref()?.split_once(':')?;
+        Some((decode(user), decode(password)))
+    }
+
     /// The port, where the URL names one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
@@ -118,6 +125,19 @@ fn encode(text: &str) -> String {
     })
 }
 
+/// The other way round; what is no code stays as it is.
+fn decode(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let rest = if code.is_some() { part.get(2..).unwrap_or_default() } else { part };
+        bytes.push(code.unwrap_or(b'%'));
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +159,14 @@ mod tests {
         assert_eq!(url.parameters("").to_string(), "postgresql://localhost/postgres");
         let there = url.at(([127, 0, 0, 1], 6432).into()).parameters("sslmode=require");
         assert_eq!(there.to_string(), "postgresql://127.0.0.1:6432/postgres?sslmode=require");
+    }
+
+    #[test]
+    fn credentials_are_read_as_they_were_given() {
+        let url = ServerUrl::parse("postgresql://localhost").unwrap();
+        assert_eq!(url.credentials(), None);
+        let login = url.login("me", "50% of: ü").credentials();
+        assert_eq!(login, Some(("me".to_owned(), "50% of: ü".to_owned())));
     }
 
     #[test]

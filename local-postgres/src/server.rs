@@ -35,7 +35,7 @@ pub struct Server {
 impl Server {
     /// Fills a data folder and starts a server in it.
     pub fn start(options: &Options, installation: &Installation, account: Account) -> Result<Self> {
-        let state = folder::create(account)?;
+        let state = account.folder()?;
         let bin_dir = folder::stage(installation, state.path(), account)?;
         let address = folder::fill(options, &bin_dir, state.path(), account)?;
 

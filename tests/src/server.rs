@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use local_postgres::{LocalPostgres, Options, ServerUrl, Version};
 
 use crate::settings::Settings;
-use crate::{Database, database};
+use crate::{Database, database, skip};
 
 /// A server that ends with the test. Faults of it disturb nobody else.
 #[derive(Debug)]
@@ -123,4 +123,20 @@ impl Server {
 fn options(settings: &[(&str, &str)]) -> Result<Options> {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Ok(Options { settings: settings.collect(), ..Options::new(&Settings::get()?.cache) })
+}
+
+/// Starts a server of one of these versions, the first that this machine can have.
+pub(crate) async fn start_one_of(
+    versions: &[Version],
+    options: &Options,
+) -> Result<Option<Server>> {
+    let mut reasons = Vec::new();
+    for version in versions {
+        let options = Options { version: Some(*version), ..options.clone() };
+        match Server::start_as(options).await {
+            Ok(server) => return Ok(Some(server)),
+            Err(error) => reasons.push(format!("{error:#}")),
+        }
+    }
+    skip(&reasons.join("; "))
 }

@@ -7,25 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
 use super::SUPERUSER;
 use crate::account::Account;
 use crate::installation::Installation;
 use crate::{Options, ServerUrl};
-
-/// An empty folder that the server's account owns.
-pub fn create(account: Account) -> Result<TempDir> {
-    let usual = std::env::temp_dir();
-    // Some systems give root a temporary folder that no other account can enter.
-    let parent = if account.can_enter(&usual) { usual } else { PathBuf::from("/tmp") };
-    let folder = tempfile::Builder::new()
-        .prefix("pgsweep-postgres-")
-        .tempdir_in(&parent)
-        .with_context(|| format!("failed to create a folder in {}", parent.display()))?;
-    account.give(folder.path())?;
-    Ok(folder)
-}
 
 /// Programs under root's home are out of reach for the server's account: it gets a copy.
 pub fn stage(installation: &Installation, state: &Path, account: Account) -> Result<PathBuf> {
