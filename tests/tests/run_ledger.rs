@@ -73,7 +73,6 @@ async fn what_was_done_is_counted_exactly_over_kills_and_attempts_of_one_job() -
         let run = Run::start(&slowly(2000), &database.url(), &["--job-uid", "job-1"])?;
         until_gone(&database, kill * 500).await?;
         run.kill().await?;
-        run.end().await?;
         // What the server was doing as the client went may end a little later.
         wait::until("the ledger to agree with the witness", SOON, async || {
             Ok((recorded(&database, "job-1").await? == gone(&database).await?).then_some(()))
@@ -182,7 +181,6 @@ async fn a_run_that_was_cut_off_for_good_is_closed_and_counted_by_the_next() -> 
     let run = Run::start(&slowly(500), &database.url(), &["--job-uid", "job-1"])?;
     until_gone(&database, 200).await?;
     run.kill().await?;
-    run.end().await?;
     database.execute("UPDATE pgsweep.leases SET expires_at = now()").await?;
     let ended = run_as(&database, &policy(DELETE_OLD), "job-2").await?;
     assert_eq!(ended.code, Some(0), "{}", ended.output);
