@@ -133,7 +133,8 @@ $$;
 --    0 to 9   alive: two phones, seen within the last minutes
 --        10   alive: one of three is silent for hours
 --        11   alive: seen 50 minutes ago
---   12 to 15  silent for more than an hour
+--   12 to 14  silent for many hours
+--        15   silent for an hour and a half
 --        16   silent: who was seen just now has left (is not active)
 --        17   silent: nobody was ever seen (NULL)
 --        18   nobody ever joined
@@ -184,6 +185,7 @@ SELECT
     WHEN s.fate = 10 AND seat = 3 THEN now() - interval '2 hours'
     WHEN s.fate = 16 AND seat = 2 THEN now() - interval '1 minute'
     WHEN s.fate = 11 THEN now() - interval '50 minutes'
+    WHEN s.fate = 15 THEN now() - interval '90 minutes'
     WHEN s.fate <= 10 THEN now() - seat * interval '30 seconds'
     ELSE s.created_at + interval '2 hours' - seat * interval '1 minute'
   END
