@@ -7,6 +7,7 @@ CREATE TABLE kitchen.journal (
   subject bigint NOT NULL,
   data jsonb NOT NULL,
   at timestamptz NOT NULL,
+  rows bigint,
   note text
 );
 

@@ -3,6 +3,7 @@
 mod run_examples {
     pub mod after_hours;
     pub mod example;
+    pub mod kitchen_sink;
     pub mod schedules;
     pub mod table_talk;
     pub mod tarot;
