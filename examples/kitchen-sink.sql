@@ -81,7 +81,8 @@ CREATE TABLE kitchen.uploads (
   uploaded_at timestamptz NOT NULL
 );
 
--- Each tenth post is discarded, and of the uploads a sixth has a post that never came.
+-- Each tenth post is discarded; of the uploads a sixth has a post that never came, and some were
+-- never meant for one.
 INSERT INTO kitchen.posts
 SELECT n, CASE n % 10 WHEN 0 THEN 'discarded' ELSE 'shown' END
 FROM generate_series(1, 1000) AS n;

@@ -50,7 +50,7 @@ const EXAMPLES: [(&str, &str, Rules); 5] = [
         &[
             ("abandon-carts", 600),
             ("forget-tokens", 400),
-            ("delete-orphaned-uploads", 342),
+            ("delete-orphaned-uploads", 327),
             ("archive-order-lines", 800),
             ("archive-orders", 200),
             ("drop-old-views", 200),
