@@ -22,6 +22,7 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
         ($level:ident) => {
             tracing::$level!(
                 policy = report.policy,
+                run_id = report.run_id,
                 result = report.result.as_str(),
                 stop_reason = report.stop_reason.as_str(),
                 rows.matched = report.rows_matched(),

@@ -100,6 +100,7 @@ async fn a_row_that_the_app_lets_go_unchanged_goes_in_the_second_pass() -> Resul
     Ok(())
 }
 
+/// Proves: A10.
 #[tokio::test]
 async fn sigterm_in_mid_run_leaves_whole_batches_and_a_true_report() -> Result<()> {
     let database = overdue_codes(5000).await?;
