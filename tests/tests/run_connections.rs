@@ -217,6 +217,30 @@ async fn a_socket_is_reached_by_its_folder_and_an_address_in_brackets() -> Resul
 }
 
 #[tokio::test]
+async fn a_role_whose_idle_sessions_are_ended_loses_its_pauses_and_not_its_run() -> Result<()> {
+    let database = Database::create().await?;
+    create_table(&database).await?;
+    database
+        .execute("INSERT INTO app.codes SELECT n, now() - interval '1 day' FROM generate_series(1, 6) AS n")
+        .await?;
+    let user = parts_of(&database.create_user().await?.to_string())?;
+    database
+        .execute(&format!(
+            "ALTER ROLE {user} SUPERUSER PASSWORD 'p'; ALTER ROLE {user} SET idle_session_timeout = '100ms'"
+        ))
+        .await?;
+    let mut policy = policy(RULES);
+    policy["spec"]["execution"] = json!({"batchSize": 1, "maxRowsPerSecond": 2});
+    let url = database.address().login(&user, "p").to_string();
+    let ended = run_policy(&policy, &url, &[]).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    let lost = "the connection was lost in mid-run, connecting again";
+    assert!(ended.output.contains(lost), "{}", ended.output);
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM app.codes").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_yaml_gives_one_object_too() -> Result<()> {
     for (command, problem) in
         [("validate", "/problems/0/message"), ("plan", "/problems/0"), ("run", "/message")]
