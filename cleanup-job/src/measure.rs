@@ -1,11 +1,12 @@
 //! What the rules hold before any row changes, and what they still hold at the end.
 
 use jiff::Timestamp;
-use policy::{Execution, Moment, Plan, Step};
+use policy::{Execution, Mode, Moment, Plan, Step};
 use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
 use crate::database::{fetch, limit_lock_wait};
 use crate::failure::{Failure, FailureKind};
+use crate::ledger::{self, Fingerprint};
 
 /// What one rule holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,21 @@ pub async fn held(
         held.push(held_by(transaction, step, now).await.map_err(|failure| told(failure, step))?);
     }
     Ok(held)
+}
+
+/// What the tables of each rule look like, for a run that changes rows: a batch compares.
+pub async fn fingerprints(
+    transaction: &mut Transaction<'_, Postgres>,
+    mode: Mode,
+    plan: &Plan,
+) -> Result<Vec<Fingerprint>, Failure> {
+    let mut fingerprints = Vec::new();
+    if mode == Mode::Enforce {
+        for step in plan.steps() {
+            fingerprints.push(ledger::look(transaction, &step.tables()).await?);
+        }
+    }
+    Ok(fingerprints)
 }
 
 /// What is left of each rule at the end: counted up to a bound, never guessed.
@@ -125,6 +141,16 @@ async fn guard(
     )))
 }
 
+/// How many rows one rule holds now, counted up to `limit`.
+pub async fn count_up_to(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+    limit: i64,
+) -> Result<i64, Failure> {
+    count(transaction, &step.count_matched(), now, limit).await
+}
+
 async fn count(
     transaction: &mut Transaction<'_, Postgres>,
     statement: &policy::Statement,
@@ -185,6 +211,10 @@ pub async fn read_values(
                 fetch(transaction, &statement, Moment { now, limit: 1, ..Moment::default() }).await;
             read.map_err(|error| told(Failure::from(error), step))?;
         }
+    }
+    if let Some(statement) = plan.read_report_values() {
+        let read = fetch(transaction, &statement, Moment { now, ..Moment::default() }).await;
+        read.map_err(|error| Failure::from(error).while_doing("spec.report"))?;
     }
     Ok(())
 }

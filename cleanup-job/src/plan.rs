@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Output, PlanArgs};
+use crate::database::address::ConnectionWarning;
 use crate::database::{self, Database, Purpose};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,12 +16,10 @@ use crate::preflight::{self, Refusal};
 
 /// `pgsweep plan`.
 pub async fn plan(args: &PlanArgs) -> Exit {
-    let sources = match load::sources(&args.policies) {
+    let unread = |message: &str| Shown::refused("", &[message.to_owned()]).object;
+    let sources = match load::sources_or_end(&args.policies, args.output, unread) {
         Ok(sources) => sources,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Exit::Wrong;
-        }
+        Err(exit) => return exit,
     };
     let mut worst = Exit::Done;
     for source in &sources {
@@ -38,15 +37,15 @@ pub async fn plan(args: &PlanArgs) -> Exit {
 }
 
 async fn plan_policy(args: &PlanArgs, policy: &Policy) -> (Exit, Shown) {
-    let Some(url) = args.database_url.as_ref().filter(|url| !url.is_empty()) else {
+    if args.connect.database_url.as_ref().is_none_or(String::is_empty) {
         let mut shown = Shown::planned(policy, &Plan::offline(policy), None, None);
         shown.text.push_str("-- Without a database the columns' types and the primary key are not known: add --database-url for the exact SQL, and for what it would find.");
         return (Exit::Done, shown);
-    };
-    match look(args, policy, url).await {
-        Ok((plan, held, verdict)) => {
+    }
+    match look(args, policy).await {
+        Ok((plan, held, verdict, warnings)) => {
             let exit = if verdict.is_some() { Exit::Guarded } else { Exit::Done };
-            (exit, Shown::planned(policy, &plan, Some(&held), verdict))
+            (exit, Shown::planned(policy, &plan, Some(&held), verdict).warned(&warnings))
         }
         Err(refusal) => {
             let (exit, problems) = match refusal {
@@ -60,18 +59,20 @@ async fn plan_policy(args: &PlanArgs, policy: &Policy) -> (Exit, Shown) {
     }
 }
 
-type Looked = (Plan, Vec<Held>, Option<String>);
+type Looked = (Plan, Vec<Held>, Option<String>, Vec<ConnectionWarning>);
 
-async fn look(args: &PlanArgs, policy: &Policy, url: &str) -> Result<Looked, Refusal> {
+async fn look(args: &PlanArgs, policy: &Policy) -> Result<Looked, Refusal> {
     let token = CancellationToken::new();
-    let mut database = Database::connect(url, args.connect_timeout, &token).await?;
+    let address = args.connect.address()?;
+    let warnings = address.announce();
+    let mut database = Database::connect(&address, args.connect.connect_timeout, &token).await?;
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
     let now = database::now(&mut snapshot).await?;
     let plan = preflight::plan(&mut snapshot, policy, now).await?;
     let held = measure::held(&mut snapshot, &plan, now).await?;
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
     snapshot.commit().await.map_err(Failure::from)?;
-    Ok((plan, held, verdict.map(|(_, message)| message)))
+    Ok((plan, held, verdict.map(|(_, message)| message), warnings))
 }
 
 /// What is shown of one policy, for people and for programs.
@@ -85,7 +86,7 @@ impl Shown {
         let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
         Self {
             text: format!("{name} cannot run:{lines}"),
-            object: json!({"policy": name, "problems": problems, "rules": []}),
+            object: json!({"policy": name, "problems": problems, "warnings": [], "rules": []}),
         }
     }
 
@@ -110,9 +111,21 @@ impl Shown {
             "rulesHash": policy.rules_hash(),
             "mode": policy.mode(),
             "problems": verdict.into_iter().collect::<Vec<_>>(),
+            "warnings": [],
             "rules": rules,
         });
         Self { text, object }
+    }
+
+    /// What was found beside the rules stands before them.
+    fn warned(mut self, warnings: &[ConnectionWarning]) -> Self {
+        let lines: String = warnings
+            .iter()
+            .map(|it| format!("-- warning: {}: {}\n", it.as_str(), it.sentence()))
+            .collect();
+        self.text.insert_str(0, &lines);
+        self.object["warnings"] = warnings.iter().map(|it| it.as_str()).collect();
+        self
     }
 
     fn print(&self, format: Output) {

@@ -31,8 +31,7 @@ pub async fn plan(
 ) -> Result<Plan, Refusal> {
     let enforce = policy.mode() == Mode::Enforce;
     if enforce && database::is_standby(snapshot).await? {
-        let message = "the database is a standby, which takes no change; name the primary";
-        return Err(Failure::wrong("25006", message).into());
+        return Err(database::standby().into());
     }
     let catalog = database::catalog(snapshot, policy).await?;
     let plan = Plan::new(policy, &catalog).map_err(Refusal::Schema)?;

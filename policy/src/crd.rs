@@ -16,7 +16,7 @@ mod status;
 pub use names::*;
 pub use row::*;
 pub use rule::*;
-pub use scalar::{NotImplemented, Scalar};
+pub use scalar::Scalar;
 pub use spec::*;
 pub use status::*;
 

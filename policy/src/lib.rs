@@ -41,6 +41,7 @@ mod age;
 mod catalog;
 mod crd;
 mod identifier;
+mod partition;
 mod plan;
 mod policy;
 mod problem;
@@ -57,13 +58,16 @@ pub use catalog::{
 };
 pub use crd::*;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
+pub use partition::{Partition, PartitionBound};
 pub use plan::{Plan, Step};
 pub use policy::{
     Action, Assignment, CellValue, ColumnCondition, Condition, Due, Execution, Join, Limits,
     NewCell, NewRow, NewValue, ObjectField, Policy, PolicyName, Related, RowValue, Rule, Test,
 };
 pub use problem::Problem;
-pub use report::{ActionKind, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals};
+pub use report::{
+    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+};
 pub use schedule::{Schedule, ScheduleProblem};
 pub use sql::{Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, Statement, Value};
 pub use validate::validate;

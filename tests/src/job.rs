@@ -1,13 +1,14 @@
 //! The `pgsweep` binary, run as a person or a Job runs it.
 
-use std::path::PathBuf;
-use std::process::{Output, Stdio};
+mod process;
+
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 
 use crate::Database;
+pub use process::{Ended, Launch, Run, binary};
 
 /// A policy with these rules (YAML), for a test's own database.
 #[must_use]
@@ -42,44 +43,9 @@ pub fn with(mut policy: Value, path: &str, value: Value) -> Value {
     policy
 }
 
-/// What a run left behind.
-#[derive(Debug)]
-pub struct Ended {
-    /// Exit code.
-    pub code: Option<i32>,
-    /// The report on standard output; null where there was none.
-    pub report: Value,
-    /// The termination message.
-    pub termination: String,
-    /// Everything that was written, for a search for secrets.
-    pub output: String,
-}
-
-impl Ended {
-    /// A field of the first rule.
-    #[must_use]
-    pub fn rule(&self, field: &str) -> &Value {
-        &self.report["rules"][0][field]
-    }
-}
-
-/// Where Cargo put the binary of this name: beside the folder of this test's own.
-pub fn binary(name: &str) -> Result<PathBuf> {
-    let test = std::env::current_exe().context("failed to find this test's own file")?;
-    let folder = test.ancestors().nth(2).context("a test's file has a folder")?;
-    let path = folder.join(name);
-    anyhow::ensure!(
-        path.exists(),
-        "{} is not built: run `cargo build --workspace`, as `cargo xtask test` does",
-        path.display()
-    );
-    Ok(path)
-}
-
 /// Runs a policy to its end.
 pub async fn run(policy: &Value, url: &str, arguments: &[&str]) -> Result<Ended> {
-    let run = Run::start(policy, url, arguments)?;
-    run.end().await
+    Run::start(policy, url, arguments)?.end().await
 }
 
 /// Runs a policy on a test's database to its end.
@@ -87,56 +53,32 @@ pub async fn run_on(database: &Database, policy: &Value) -> Result<Ended> {
     run(policy, &database.url(), &[]).await
 }
 
-/// A run that is under way.
+/// What another command of the binary said.
 #[derive(Debug)]
-pub struct Run {
-    child: Child,
-    termination: tempfile::NamedTempFile,
+pub struct Said {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
 }
 
-impl Run {
-    /// Starts `pgsweep run`.
-    pub fn start(policy: &Value, url: &str, arguments: &[&str]) -> Result<Self> {
-        let termination = tempfile::NamedTempFile::new().context("failed to make a file")?;
-        let child = Command::new(binary("pgsweep")?)
-            .args(["run", "--output", "json", "--connect-timeout", "2s"])
-            .args(arguments)
-            .env("PGSWEEP_POLICY", policy.to_string())
-            .env("DATABASE_URL", url)
-            .env("PGSWEEP_TERMINATION_LOG", termination.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start pgsweep")?;
-        Ok(Self { child, termination })
-    }
-
-    /// Asks it to end, as kubelet does.
-    pub async fn terminate(&self) -> Result<()> {
-        let id = self.child.id().context("pgsweep has ended already")?;
-        let mut command = Command::new("kill");
-        command.args(["-TERM", &id.to_string()]);
-        crate::command::run_async(command, None).await?;
-        Ok(())
-    }
-
-    /// Waits for its end.
-    pub async fn end(self) -> Result<Ended> {
-        let Output { status, stdout, stderr } =
-            self.child.wait_with_output().await.context("failed to wait for pgsweep")?;
-        let stdout = String::from_utf8(stdout).context("pgsweep wrote no UTF-8")?;
-        let stderr = String::from_utf8(stderr).context("pgsweep wrote no UTF-8")?;
-        let termination = std::fs::read_to_string(self.termination.path())
-            .context("failed to read the termination message")?;
-        Ok(Ended {
-            code: status.code(),
-            report: serde_json::from_str(stdout.trim()).unwrap_or(Value::Null),
-            output: format!("{stdout}\n{stderr}\n{termination}"),
-            termination,
-        })
-    }
+/// Runs `pgsweep` with these arguments on the database of `url`.
+pub async fn pgsweep(url: &str, arguments: &[&str]) -> Result<Said> {
+    let output = tokio::process::Command::new(binary("pgsweep")?)
+        .args(arguments)
+        .env("DATABASE_URL", url)
+        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("failed to run pgsweep")?;
+    Ok(Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).context("pgsweep wrote no UTF-8")?,
+        stderr: String::from_utf8(output.stderr).context("pgsweep wrote no UTF-8")?,
+    })
 }
 
 /// One rule: what expired in `codes` an hour ago is deleted.

@@ -62,22 +62,3 @@ impl JsonSchema for Scalar {
         })
     }
 }
-
-/// Whatever stands in a field that this version does not implement yet: kept
-/// only so that it can be refused in plain words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NotImplemented(pub serde_json::Value);
-
-impl JsonSchema for NotImplemented {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotImplemented".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
-}

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
+use super::{CleanupPolicyStatus, NewRowSpec, RuleSpec};
 
 /// Gives rows in Postgres an end of life: a schedule, a database and the rules
 /// by which rows are updated or deleted.
@@ -189,18 +189,15 @@ impl Mode {
     }
 }
 
-/// Where the connection URL is found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// Where the connection URL is found, and what the server is verified by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = ("!has(self.caFrom)", "database.caFrom is not implemented in this version; remove the field"),
-)]
 pub struct DatabaseSpec {
     /// The Secret key that holds the URL (`postgres://user:password@host:5432/database`), in the policy's namespace.
     pub url_from: SecretSource,
-    /// Not implemented in this version: refused when set.
+    /// The Secret key that holds the certificates (PEM, at most 128 KiB) of the authority that signed the server's; the server is then verified, its host name too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_from: Option<NotImplemented>,
+    pub ca_from: Option<SecretSource>,
 }
 
 /// A reference into a Secret.

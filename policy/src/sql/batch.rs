@@ -160,7 +160,9 @@ impl Step {
     /// and privileges without touching a row, and tells how the rows are found.
     #[must_use]
     pub fn explain_batch(&self) -> Vec<Statement> {
-        let mut statements = if self.locks_first() {
+        let mut statements = if self.strategy() == Strategy::Partition {
+            self.due_partitions().into_iter().collect()
+        } else if self.locks_first() {
             let mut statements = vec![self.lock_batch(false)];
             statements.extend(self.lock_partners());
             statements.push(self.change_locked());

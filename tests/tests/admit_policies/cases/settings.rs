@@ -67,7 +67,33 @@ fn settings() -> Vec<Case> {
         case("spec.database.urlFrom.secretKeyRef.key", &["A_b.c-d"], "a/b", MATCH),
         not_implemented("spec.approval", "OnRulesChange"),
         case("spec.approval", &[], &"x".repeat(33), "Too long"),
-        not_implemented("spec.database.caFrom", "{}"),
+        case(
+            "spec.database.caFrom",
+            &["{secretKeyRef: {name: db-ca, key: ca.crt}}"],
+            "{}",
+            "spec.database.caFrom.secretKeyRef: Required value",
+        )
+        .problem("spec.database.caFrom.secretKeyRef"),
+        ca(
+            &"x".repeat(253),
+            "ca.crt",
+            &"x".repeat(254),
+            "ca.crt",
+            "Too long: may not be more than 253 ",
+        )
+        .problem("spec.database.caFrom.secretKeyRef.name"),
+        ca("a.b-c", "ca.crt", "A", "ca.crt", MATCH)
+            .problem("spec.database.caFrom.secretKeyRef.name"),
+        ca(
+            "db-ca",
+            &"x".repeat(253),
+            "db-ca",
+            &"x".repeat(254),
+            "Too long: may not be more than 253 ",
+        )
+        .problem("spec.database.caFrom.secretKeyRef.key"),
+        ca("db-ca", "A_b.c-d", "db-ca", "a/b", MATCH)
+            .problem("spec.database.caFrom.secretKeyRef.key"),
     ]
 }
 
@@ -151,4 +177,11 @@ fn pod_template() -> Vec<Case> {
         cases.push(case(&at, &[&many(32)], &many(33), "must have at most 32 items"));
     }
     cases
+}
+
+/// A reference to a CA: the base has none, so it is set whole.
+fn ca(name: &str, key: &str, wrong_name: &str, wrong_key: &str, says: &str) -> Case {
+    let reference =
+        |name: &str, key: &str| format!("{{secretKeyRef: {{name: {name}, key: {key}}}}}");
+    case("spec.database.caFrom", &[&reference(name, key)], &reference(wrong_name, wrong_key), says)
 }
