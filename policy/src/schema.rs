@@ -66,7 +66,6 @@ fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<String> {
         "object" => value.is_object(),
         _ => true,
     };
-    let fits = fits || (value.is_null() && schema.nullable == Some(true));
     (!fits).then(|| format!("must be of type {wanted}, not {}", kind_of(value)))
 }
 

@@ -80,7 +80,8 @@ fn operands(at: &str) -> Vec<Case> {
         "{column: c, operator: OlderThan, age: 0s, unit: EpochSeconds}",
         "{column: c, operator: NewerThan, age: 0s, unit: EpochMillis}",
         "{column: c, operator: IsNull}",
-        "{column: c, operator: IsNotNull}",
+        // What stands there as null is not there.
+        "{column: c, operator: IsNotNull, value: null, values: null, age: null, unit: null}",
     ];
     let inside = |field: &str| format!("{at}.{field}");
     vec![
