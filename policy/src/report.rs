@@ -240,6 +240,18 @@ pub enum Strategy {
     Partition,
 }
 
+impl Strategy {
+    /// The word of report and plan.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Keyset => "Keyset",
+            Strategy::PrimaryKey => "PrimaryKey",
+            Strategy::Partition => "Partition",
+        }
+    }
+}
+
 impl RunReport {
     /// Rows that the rules held at the start.
     #[must_use]

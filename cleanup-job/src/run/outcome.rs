@@ -114,7 +114,7 @@ impl Outcome {
             rule.remaining = held.rows;
             rule.oldest_overdue_seconds = held.overdue_seconds;
             rule.strategy = Some(step.strategy());
-            rule.warnings = step.warnings().iter().map(|warning| (*warning).to_owned()).collect();
+            rule.warnings = step.warnings().into_iter().map(str::to_owned).collect();
             let capped = held.rows > step.max_rows();
             rule.stop_reason =
                 Some(if capped { StopReason::RowLimit } else { StopReason::Drained });
@@ -265,7 +265,7 @@ impl Outcome {
             let messages: Vec<_> = own.clone().map(|problem| problem.message.as_str()).collect();
             rule.message = messages.join("; ");
             if let Some(first) = own.clone().next() {
-                first.kind.sql_state().clone_into(&mut rule.sql_state);
+                rule.sql_state.clone_from(&first.sql_state);
             }
         }
         let all: Vec<_> = problems.iter().map(SchemaProblem::to_string).collect();
