@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::Fingerprint;
 use crate::ledger::begin::{Begun, Tenure};
-use crate::ledger::install;
+use crate::ledger::install::{self, Unready};
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
@@ -157,7 +157,14 @@ impl<'a> Call<'a> {
     async fn begin(&self, outcome: &mut Outcome) -> Result<(Session<'a>, Tenure), Ending> {
         let Self { args, policy, cancelled, .. } = *self;
         let mut database = session::connect(args, args.connect_timeout, cancelled).await?;
-        install::ensure(&mut database).await?;
+        match install::ensure(&mut database).await {
+            Ok(()) => {}
+            Err(Unready::Failed(failure)) => return Err(failure.into()),
+            Err(Unready::Lines { message, lines }) => {
+                output::lines_for_owner(&lines);
+                return Err(self.not_granted(&mut database, message).await);
+            }
+        }
         let run_id = outcome.run_id();
         match session::begin(&mut database, args, policy, run_id, cancelled).await? {
             None => Err(Ending::Cancelled),
@@ -169,6 +176,20 @@ impl<'a> Call<'a> {
                 let session = Session::new(database, tenure.ledger.clone(), args, cancelled);
                 Ok((session, *tenure))
             }
+        }
+    }
+
+    /// The role lacks something on the ledger: whoever gives it should hear in one go what it lacks
+    /// on the tables of the rules.
+    async fn not_granted(&self, database: &mut Database, message: String) -> Ending {
+        let problems = async {
+            let mut snapshot = database.begin(Purpose::Measure, self.policy.execution()).await?;
+            let now = database::now(&mut snapshot).await?;
+            preflight::plan(&mut snapshot, self.policy, now).await
+        };
+        match problems.await {
+            Err(Refusal::Schema(problems)) => Ending::NotGranted { message, problems },
+            Ok(_) | Err(Refusal::Failed(_)) => Ending::NotGranted { message, problems: Vec::new() },
         }
     }
 
@@ -269,6 +290,7 @@ async fn left_over(
         return vec![None; done.len()];
     }
     let counted = async {
+        session.renew_for(LEFT_OVER_PATIENCE).await?;
         let mut snapshot = session.database.begin(Purpose::Measure, policy.execution()).await?;
         measure::left(&mut snapshot, plan, now).await
     };
@@ -301,17 +323,5 @@ impl From<Failure> for Ending {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Ending::Refused(refusal)
-    }
-}
-
-impl From<install::Unready> for Ending {
-    fn from(unready: install::Unready) -> Self {
-        match unready {
-            install::Unready::Failed(failure) => failure.into(),
-            install::Unready::Lines { message, lines } => {
-                output::lines_for_owner(&lines);
-                Failure::wrong("42501", message).into()
-            }
-        }
     }
 }
