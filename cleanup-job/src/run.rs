@@ -100,16 +100,23 @@ async fn run_policy(
         run_id,
         "run begins"
     );
-    let call = Call { args, policy, cancelled, began };
+    let call = Call { args, policy, cancelled };
     let mut outcome = Outcome::new(policy, run_id);
     let exit = match policy.mode() {
-        Mode::DryRun => match call.count(&mut outcome).await {
-            Ok(()) => outcome.conclude(),
-            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
-        },
+        Mode::DryRun => {
+            let counted = call.count(&mut outcome).await;
+            outcome.took(began.elapsed());
+            match counted {
+                Ok(()) => outcome.conclude(),
+                Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+            }
+        }
         Mode::Enforce => match call.begin(&mut outcome).await {
             Ok((session, tenure)) => call.carry_out(session, tenure, &mut outcome).await,
-            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+            Err(ending) => {
+                outcome.took(began.elapsed());
+                outcome.end(ending, cancelled.is_cancelled())
+            }
         },
     };
     (outcome.into_report(), exit)
@@ -120,7 +127,6 @@ struct Call<'a> {
     args: &'a RunArgs,
     policy: &'a Policy,
     cancelled: &'a CancellationToken,
-    began: Instant,
 }
 
 /// What was planned and counted before the first row.
@@ -148,7 +154,6 @@ impl<'a> Call<'a> {
             // A count can be long, and nothing has changed yet.
             () = self.cancelled.cancelled() => return Err(Ending::Cancelled),
         };
-        outcome.took(self.began.elapsed());
         database.close().await;
         Ok(())
     }
@@ -200,11 +205,12 @@ impl<'a> Call<'a> {
         tenure: Tenure,
         outcome: &mut Outcome,
     ) -> Exit {
-        let deadline = self.began.checked_add(self.policy.execution().max_duration.duration());
-        let deadline = deadline.and_then(|end| end.checked_sub(tenure.elapsed));
-        let deadline = deadline.unwrap_or(self.began);
+        // The budget is of all attempts, by the database's clock, and not of the wait before them.
+        let entered = Instant::now();
+        let budget = self.policy.execution().max_duration.duration();
+        let deadline = entered + budget.saturating_sub(tenure.elapsed);
         let steps = self.steps(&mut session, &tenure, deadline, outcome).await;
-        outcome.took(tenure.elapsed + self.began.elapsed());
+        outcome.took(tenure.elapsed + entered.elapsed());
         let exit = close::close(&mut session, steps, outcome, self.cancelled).await;
         session.close().await;
         exit
