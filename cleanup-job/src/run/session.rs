@@ -82,7 +82,12 @@ impl<'a> Session<'a> {
 
     /// Keeps the lease in a pause.
     pub async fn renew(&mut self) -> Result<(), Failure> {
-        self.ledger.renew(&mut self.database).await
+        self.renew_for(Duration::ZERO).await
+    }
+
+    /// Keeps the lease before something that may take so long.
+    pub async fn renew_for(&mut self, longest: Duration) -> Result<(), Failure> {
+        self.ledger.renew(&mut self.database, longest).await
     }
 
     /// Keeps what the rules held at the start; see [`Ledger::measured`].
