@@ -11,6 +11,7 @@ pub mod begin;
 pub mod close;
 pub mod history;
 pub mod install;
+pub mod partitions;
 
 use policy::QualifiedTable;
 use sqlx::postgres::PgRow;

@@ -36,6 +36,7 @@ pub mod chart;
 pub mod cluster;
 pub mod command;
 pub mod database;
+pub mod days;
 mod hash;
 pub mod image;
 pub mod job;
