@@ -10,7 +10,7 @@ use tests::days::{
     DROP_OLD, DUE, ROWS, a_second_has_passed, codes, count, keeping, noted, partitions, removed,
     tables, waits_for,
 };
-use tests::job::{Run, policy, run_on};
+use tests::job::{self, Run, policy, run_on};
 use tests::wait;
 
 /// Lets no statement of that kind end while somebody holds the advisory lock 42.
@@ -181,7 +181,10 @@ async fn a_detached_table_with_a_row_that_is_not_due_is_attached_again() -> Resu
     database
         .execute(
             "CREATE TABLE codes_first PARTITION OF codes FOR VALUES FROM (MINVALUE) TO ('2001-01-01');
-             INSERT INTO codes SELECT k, '2000-01-01', '' FROM generate_series(1, 5) AS k",
+             INSERT INTO codes SELECT k, '2000-01-01', '' FROM generate_series(1, 5) AS k;
+             CREATE TABLE people (id bigint PRIMARY KEY);
+             ALTER TABLE codes ADD COLUMN person bigint REFERENCES people;
+             CREATE INDEX ON codes (expires_at)",
         )
         .await?;
     assert_eq!(run_on(&database, &keeping("1h")).await?.rule("affected"), &json!(DUE * ROWS + 5));
@@ -198,6 +201,9 @@ async fn a_detached_table_with_a_row_that_is_not_due_is_attached_again() -> Resu
         (noted(&database, "Attached").await?.0, noted(&database, "Dropped").await?.0),
         (1, DUE)
     );
+    let orphan =
+        sqlx::query("INSERT INTO codes VALUES (7, '-infinity', '', 1)").execute(database.pool());
+    assert!(orphan.await.is_err(), "its foreign key holds again");
     let again = run_on(&database, &keeping("1s")).await?;
     assert_eq!((again.code, count(&database).await?), (Some(0), 126), "{}", again.output);
     Ok(())
@@ -289,6 +295,37 @@ async fn a_partition_that_others_point_at_stays_and_the_others_go() -> Result<()
     database.execute("DELETE FROM child").await?;
     let ended = run_on(&database, &policy(DROP_OLD)).await?;
     assert_eq!((ended.code, ended.rule("affected")), (Some(0), &json!(ROWS)), "{}", ended.output);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_owner_of_the_table_is_enough_and_a_partition_of_another_owner_stays() -> Result<()> {
+    let database = codes().await?;
+    let user = database.create_user().await?;
+    let url = user.to_string();
+    let name = url.split(['/', ':']).nth(3).unwrap_or_default().to_owned();
+    let sql = format!(
+        "GRANT CREATE ON DATABASE {database} TO {name};
+         ALTER TABLE codes OWNER TO {name};
+         DO $$BEGIN
+           FOR n IN 0..20 LOOP
+             IF n <> 15 THEN EXECUTE format('ALTER TABLE codes_%s OWNER TO {name}', n); END IF;
+           END LOOP;
+         END$$",
+        database = database.name(),
+    );
+    database.execute(&sql).await?;
+    let ended = job::run(&policy(DROP_OLD), &url, &[]).await?;
+    assert_eq!(
+        (ended.code, ended.rule("sqlState").as_str()),
+        (Some(11), Some("42501")),
+        "{}",
+        ended.output
+    );
+    let message = ended.rule("message").as_str().unwrap_or_default();
+    assert!(message.contains("public.codes_15"), "{message}");
+    assert_eq!(ended.rule("affected"), &json!((DUE - 1) * ROWS));
+    assert_eq!((partitions(&database).await?, count(&database).await?), (13, 130));
     Ok(())
 }
 
