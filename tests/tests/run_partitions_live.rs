@@ -3,40 +3,49 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::Database;
 use tests::days::{
     DROP_OLD, DUE, ROWS, a_second_has_passed, codes, count, keeping, noted, partitions, removed,
     tables, waits_for,
 };
-use tests::job::{self, Run, policy, run_on};
+use tests::job::{self, Run, policy, run_on, with};
 use tests::wait;
 
-/// Lets no statement of that kind end while somebody holds the advisory lock 42.
-async fn hold_up(database: &Database, tag: &str) -> Result<()> {
+/// Holds statements of that kind up while somebody has the advisory lock 42.
+async fn hold_up(database: &Database, event: &str, tag: &str) -> Result<()> {
     database
         .execute(&format!(
             "CREATE FUNCTION hold_up() RETURNS event_trigger LANGUAGE plpgsql AS
                $$BEGIN PERFORM pg_advisory_xact_lock_shared(42); END$$;
-             CREATE EVENT TRIGGER hold_up ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION hold_up()"
+             CREATE EVENT TRIGGER hold_up ON {event} WHEN TAG IN ('{tag}') EXECUTE FUNCTION hold_up()"
         ))
         .await
+}
+
+async fn is_held_up(database: &Database) -> Result<()> {
+    let waiting =
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
+    wait::until("a statement to be held up", Duration::from_secs(20), async || {
+        Ok(database.scalar::<bool>(waiting).await?.then_some(()))
+    })
+    .await
+}
+
+/// Waits for locks for as long as a test needs.
+fn patient(policy: Value) -> Value {
+    with(policy, "/execution", json!({"lockTimeout": "15s", "batchTimeout": "20s"}))
 }
 
 #[tokio::test]
 async fn a_kill_before_a_detach_commits_loses_nothing_and_the_next_attempt_goes_on() -> Result<()> {
     let database = codes().await?;
-    hold_up(&database, "ALTER TABLE").await?;
+    hold_up(&database, "ddl_command_end", "ALTER TABLE").await?;
     let mut app = database.pool().acquire().await?;
     sqlx::query("SELECT pg_advisory_lock(42)").execute(&mut *app).await?;
     let run = Run::start(&policy(DROP_OLD), &database.url(), &["--job-uid", "one"])?;
-    let waiting =
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
-    wait::until("a detach to be held up", Duration::from_secs(20), async || {
-        Ok(database.scalar::<bool>(waiting).await?.then_some(()))
-    })
-    .await?;
+    is_held_up(&database).await?;
     drop(run);
     assert_eq!((partitions(&database).await?, count(&database).await?), (21, 210));
     sqlx::query("SELECT pg_advisory_unlock(42)").execute(&mut *app).await?;
@@ -55,7 +64,7 @@ async fn a_kill_before_a_detach_commits_loses_nothing_and_the_next_attempt_goes_
 #[tokio::test]
 async fn a_kill_between_detach_and_drop_loses_nothing_and_the_next_attempt_goes_on() -> Result<()> {
     let database = codes().await?;
-    hold_up(&database, "DROP TABLE").await?;
+    hold_up(&database, "ddl_command_end", "DROP TABLE").await?;
     let mut app = database.pool().acquire().await?;
     sqlx::query("SELECT pg_advisory_lock(42)").execute(&mut *app).await?;
     let run = Run::start(&policy(DROP_OLD), &database.url(), &["--job-uid", "one"])?;
@@ -265,6 +274,62 @@ async fn what_a_person_did_with_a_detached_table_stands() -> Result<()> {
     );
     assert_eq!(database.scalar::<i64>("SELECT count(*) FROM codes_18").await?, ROWS + 1);
     assert!(ended.output.contains("somebody else"), "{}", ended.output);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_partition_that_is_exchanged_before_our_detach_is_left_alone() -> Result<()> {
+    let database = codes().await?;
+    hold_up(&database, "ddl_command_start", "ALTER TABLE").await?;
+    let mut app = database.pool().acquire().await?;
+    sqlx::raw_sql("SET session_replication_role = replica; SELECT pg_advisory_lock(42)")
+        .execute(&mut *app)
+        .await?;
+    let run = Run::start(&patient(policy(DROP_OLD)), &database.url(), &[])?;
+    is_held_up(&database).await?;
+    sqlx::raw_sql(
+        "ALTER TABLE codes DETACH PARTITION codes_20;
+         ALTER TABLE codes_20 RENAME TO codes_kept;
+         CREATE TABLE codes_20 PARTITION OF codes FOR VALUES FROM (day(-5)) TO (day(-6));
+         INSERT INTO codes VALUES (77777, day(-5), '');
+         SELECT pg_advisory_unlock(42)",
+    )
+    .execute(&mut *app)
+    .await?;
+    let ended = run.end().await?;
+    assert_eq!(
+        (ended.code, ended.rule("affected")),
+        (Some(0), &json!((DUE - 1) * ROWS)),
+        "{}",
+        ended.output
+    );
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM codes WHERE id = 77777").await?, 1);
+    assert_eq!((partitions(&database).await?, noted(&database, "Dropped").await?.0), (13, DUE - 1));
+    assert_eq!(database.scalar::<i64>("SELECT count(*) FROM codes_kept").await?, ROWS);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_that_takes_the_name_of_a_detached_one_before_our_lock_is_left_alone() -> Result<()>
+{
+    let database = codes().await?;
+    run_on(&database, &keeping("1h")).await?;
+    a_second_has_passed(&database).await?;
+    let mut app = database.pool().begin().await?;
+    sqlx::query("LOCK TABLE codes_15 IN ACCESS SHARE MODE").execute(&mut *app).await?;
+    let run = Run::start(&patient(keeping("1s")), &database.url(), &[])?;
+    waits_for(&database, "codes_15").await?;
+    sqlx::raw_sql("ALTER TABLE codes_15 RENAME TO codes_kept; CREATE TABLE codes_15 (LIKE codes)")
+        .execute(&mut *app)
+        .await?;
+    app.commit().await?;
+    let ended = run.end().await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert_eq!(tables(&database).await?, 14, "the young partitions, the kept one and the new one");
+    assert_eq!(
+        (noted(&database, "Gone").await?.0, noted(&database, "Dropped").await?.0),
+        (1, DUE - 1)
+    );
     Ok(())
 }
 
