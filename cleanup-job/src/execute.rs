@@ -9,6 +9,7 @@ mod batch;
 mod guard;
 mod lag;
 mod pace;
+mod partitions;
 mod sweep;
 
 use std::time::Instant;
@@ -41,13 +42,16 @@ pub struct Done {
     pub stop: StopReason,
     /// What ended it early.
     pub failure: Option<Failure>,
+    /// What else is to be said of its end; empty where all is said.
+    pub note: String,
 }
 
 impl Done {
     /// A rule that has not begun in this attempt; an earlier one may have done this.
     pub fn nothing(stop: StopReason, before: &RuleProgress) -> Self {
         let (affected, batches) = (before.affected, before.batches);
-        Self { affected, batches, failed: 0, fault: None, stop, failure: None }
+        let note = String::new();
+        Self { affected, batches, failed: 0, fault: None, stop, failure: None, note }
     }
 }
 

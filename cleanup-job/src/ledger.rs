@@ -11,6 +11,7 @@ pub mod begin;
 pub mod close;
 pub mod history;
 pub mod install;
+pub mod partitions;
 
 use std::time::Duration;
 

@@ -79,7 +79,7 @@ async fn try_begin(
     policy: &Policy,
     run_id: &str,
 ) -> Result<Option<Begun>, Failure> {
-    let longest_batch = policy.execution().batch_timeout.duration();
+    let longest_batch = policy.longest_batch().duration();
     let name = policy.name().to_string();
     let mut transaction = database.begin_ledger(longest_batch).await?;
     let lease = lock_lease(&mut transaction, &name).await?;

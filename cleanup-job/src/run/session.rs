@@ -44,6 +44,11 @@ impl<'a> FencedBatch<'a> {
         &mut self.transaction
     }
 
+    /// The same, and the ledger, for what a batch writes there besides its record.
+    pub fn with_ledger(&mut self) -> (&mut Transaction<'a, Postgres>, &Ledger) {
+        (&mut self.transaction, self.ledger)
+    }
+
     /// Records the batch and commits it. An error that is `Unavailable` leaves open whether it was
     /// committed: [`Session::recover`] knows.
     pub async fn commit(mut self, record: &BatchRecord<'_>) -> Result<(), Failure> {
@@ -78,6 +83,15 @@ impl<'a> Session<'a> {
         let mut transaction = self.database.begin(Purpose::Change, execution).await?;
         self.process = Some(self.ledger.hold(&mut transaction).await?);
         Ok(FencedBatch { transaction, ledger: &self.ledger })
+    }
+
+    /// Begins a look at tables and ledger, which changes nothing.
+    pub async fn look(
+        &mut self,
+        execution: &Execution,
+    ) -> Result<(Transaction<'_, Postgres>, &Ledger), Failure> {
+        let snapshot = self.database.begin(Purpose::Measure, execution).await?;
+        Ok((snapshot, &self.ledger))
     }
 
     /// Keeps the lease in a pause.
