@@ -80,7 +80,7 @@ async fn what_does_not_fit_the_schema_is_named_before_the_first_row() -> Result<
                 "column: uses, operator: Equals, value: used",
             ),
             "22P02",
-            "rule clear on app.codes: a value of the policy cannot be read as the column's type",
+            "rule clear: StatementRefused: on app.codes: a value of the policy cannot be read as the column's type",
         ),
         (
             changed("name: codes}\n  where: [", "name: shown}\n  where: ["),

@@ -161,7 +161,7 @@ pub struct PublishedFacts {
 }
 
 /// How a table is partitioned.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct PartitioningFacts {
     /// By range, and not by list or hash.
     pub by_range: bool,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, ColumnFacts, TableFacts};
+use crate::catalog::{Catalog, ColumnFacts, PartitioningFacts, RelationKind, TableFacts};
 use crate::identifier::{Identifier, QualifiedTable};
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -49,22 +49,54 @@ fn plan(rule: &Value, facts: TableFacts) -> Plan {
     let table = QualifiedTable { schema: identifier("app"), name: identifier("codes") };
     let mut catalog = Catalog::default();
     catalog.insert(table, facts);
+    for (schema, name, columns) in others() {
+        let table = QualifiedTable { schema: identifier(schema), name: identifier(name) };
+        catalog.insert(table, self::facts(&columns, &[]));
+    }
     Plan::new(&policy(rule), &catalog).unwrap()
 }
 
+type Other = (&'static str, &'static str, Vec<(&'static str, &'static str)>);
+
+/// The tables that rules look at or insert into, beside their own.
+fn others() -> [Other; 4] {
+    let zoned = "timestamp with time zone";
+    let mut archive: Vec<_> = CODES.to_vec();
+    archive.extend([
+        ("pgsweep_run_id", "text"),
+        ("pgsweep_rule", "text"),
+        ("pgsweep_archived_at", zoned),
+    ]);
+    [
+        ("app", "people", vec![("code_id", "uuid"), ("seen_at", zoned)]),
+        ("app", "kinds", vec![("kind", "app.\"Kind of code\"")]),
+        (
+            "app",
+            "events",
+            vec![
+                ("event_type", "text"),
+                ("data", "jsonb"),
+                ("code_id", "uuid"),
+                ("at", zoned),
+                ("note", "text"),
+            ],
+        ),
+        ("archive", "codes", archive),
+    ]
+}
+
+const CODES: [(&str, &str); 7] = [
+    ("id", "uuid"),
+    ("state", "character varying"),
+    ("uses", "integer"),
+    ("expires_at", "timestamp with time zone"),
+    ("seen_on", "date"),
+    ("at", "timestamp without time zone"),
+    ("kind", "app.\"Kind of code\""),
+];
+
 fn codes() -> TableFacts {
-    facts(
-        &[
-            ("id", "uuid"),
-            ("state", "character varying"),
-            ("uses", "integer"),
-            ("expires_at", "timestamp with time zone"),
-            ("seen_on", "date"),
-            ("at", "timestamp without time zone"),
-            ("kind", "app.\"Kind of code\""),
-        ],
-        &["id"],
-    )
+    facts(&CODES, &["id"])
 }
 
 fn shown(statement: &Statement) -> String {
@@ -207,7 +239,11 @@ fn whole_partitions_are_detached_and_dropped() {
         "where": [{"column": "expires_at", "operator": "OlderThan", "age": "30d"}],
         "action": {"dropPartitions": {}},
     });
-    let plan = plan(&rule, codes());
+    let key = vec![Some(identifier("expires_at"))];
+    let partitioning =
+        Some(PartitioningFacts { by_range: true, key, ..PartitioningFacts::default() });
+    let kind = RelationKind::PartitionedTable;
+    let plan = plan(&rule, TableFacts { kind, partitioning, is_owner: true, ..codes() });
     let step = &plan.steps()[0];
     assert_eq!(step.strategy(), crate::Strategy::Partition);
     let old = QualifiedTable { schema: identifier("app"), name: identifier("codes \" 2025") };
