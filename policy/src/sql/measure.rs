@@ -146,12 +146,13 @@ impl<'a> Reader<'a> {
 
     fn condition(&mut self, table: &QualifiedTable, condition: &ColumnCondition) {
         let texts: Vec<_> = condition.test.scalars().iter().map(ToString::to_string).collect();
-        match (&condition.test, texts.as_slice()) {
-            (_, []) => {}
-            (Test::In(_) | Test::NotIn(_), _) => {
-                self.read(Bind::Texts(texts), table, &condition.column);
-            }
-            (_, [text, ..]) => self.read(Bind::Text(text.clone()), table, &condition.column),
+        let listed = matches!(condition.test, Test::In(_) | Test::NotIn(_));
+        if listed && !self.sql.is_list(table, &condition.column) {
+            self.read(Bind::Texts(texts), table, &condition.column);
+        } else {
+            texts
+                .into_iter()
+                .for_each(|text| self.read(Bind::Text(text), table, &condition.column));
         }
     }
 
