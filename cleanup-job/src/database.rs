@@ -13,10 +13,7 @@ mod url;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::{
-    CATALOG_SQL, Catalog, ColumnFacts, Execution, Identifier, Moment, Policy, QualifiedTable,
-    RelationKind, Statement, TableFacts, Value,
-};
+use policy::{Execution, Moment, Statement, Value};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Transaction};
@@ -230,71 +227,4 @@ pub async fn limit_lock_wait(
         .execute(&mut **transaction)
         .await?;
     Ok(())
-}
-
-/// What the catalog says of the tables of `policy`.
-pub async fn catalog(
-    transaction: &mut Transaction<'_, Postgres>,
-    policy: &Policy,
-) -> Result<Catalog, Failure> {
-    let mut catalog = Catalog::default();
-    for rule in policy.rules() {
-        if let Some(facts) = table_facts(transaction, rule.table()).await? {
-            catalog.insert(rule.table().clone(), facts);
-        }
-    }
-    Ok(catalog)
-}
-
-async fn table_facts(
-    transaction: &mut Transaction<'_, Postgres>,
-    table: &QualifiedTable,
-) -> Result<Option<TableFacts>, Failure> {
-    let rows = sqlx::query(CATALOG_SQL)
-        .bind(table.schema.as_str())
-        .bind(table.name.as_str())
-        .persistent(false)
-        .fetch_all(&mut **transaction)
-        .await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let mut columns = Vec::new();
-    let mut keys = Vec::new();
-    for row in &rows {
-        let Some(name) = row.try_get::<Option<String>, _>("column_name")? else { continue };
-        let Ok(name) = Identifier::parse(&name) else { continue };
-        if let Some(position) = row.try_get::<Option<i32>, _>("key_position")? {
-            keys.push((position, name.clone()));
-        }
-        columns.push(ColumnFacts {
-            name,
-            sql_type: row.try_get("sql_type")?,
-            foreign_operators: row
-                .try_get::<Option<bool>, _>("foreign_operators")?
-                .unwrap_or(false),
-            not_null: row.try_get("not_null")?,
-            generated: row.try_get("generated")?,
-            can_select: row.try_get("can_select")?,
-            can_update: row.try_get("can_update")?,
-        });
-    }
-    keys.sort();
-    Ok(Some(TableFacts {
-        kind: match first.try_get::<String, _>("kind")?.as_str() {
-            "r" if first.try_get("has_children")? => RelationKind::Inherited,
-            "r" => RelationKind::Table,
-            "p" => RelationKind::PartitionedTable,
-            "v" => RelationKind::View,
-            "m" => RelationKind::MaterializedView,
-            "f" => RelationKind::ForeignTable,
-            _ => RelationKind::Other,
-        },
-        columns,
-        primary_key: keys.into_iter().map(|(_, name)| name).collect(),
-        analysed: first.try_get("analysed")?,
-        referenced_by: Vec::new(),
-        role: first.try_get("role")?,
-        can_use_schema: first.try_get("can_use_schema")?,
-        can_select: first.try_get("can_select_table")?,
-        can_delete: first.try_get("can_delete")?,
-    }))
 }

@@ -64,18 +64,13 @@ fn printed(role: Option<&Identifier>, policies: &[Policy]) -> String {
     lines.extend(install::grants(&role.to_string()));
     for policy in policies {
         lines.push(format!("\n-- What the rules of {} need.", policy.name()));
-        lines.extend(grants_of_rules(policy, role));
+        lines.extend(policy::grants(policy, &role.to_string()));
     }
     install::script(&lines)
 }
 
 fn no_role() -> String {
     "-- Name the role of the runs by --role, to see what it needs.".to_owned()
-}
-
-/// What the rules of a policy need of a role, beside the ledger.
-fn grants_of_rules(_policy: &Policy, _role: &Identifier) -> Vec<String> {
-    Vec::new()
 }
 
 async fn make(args: &InitArgs, policies: &[Policy]) -> Result<(), Unready> {
@@ -87,7 +82,7 @@ async fn make(args: &InitArgs, policies: &[Policy]) -> Result<(), Unready> {
     if let Some(role) = &args.role {
         let mut lines = vec![install::create_role(role)];
         lines.extend(install::grants(&role.to_string()));
-        lines.extend(policies.iter().flat_map(|policy| grants_of_rules(policy, role)));
+        lines.extend(policies.iter().flat_map(|policy| policy::grants(policy, &role.to_string())));
         install::give(&mut database, &lines)
             .await
             .map_err(|failure| Failure::while_doing(failure, "making the role"))?;

@@ -4,6 +4,7 @@
 //! `load → validate → plan → execute → report`. It never calls the Kubernetes API.
 
 mod args;
+mod catalog;
 mod database;
 mod execute;
 mod exit;

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 use crate::database::{fetch, limit_lock_wait};
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::{self, Fingerprint};
+use crate::preflight::Answer;
 
 /// What one rule holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,49 +200,20 @@ async fn overdue(
     }
 }
 
-/// Has the database read every value of every step as its column's type.
-pub async fn read_values(
-    transaction: &mut Transaction<'_, Postgres>,
-    plan: &Plan,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    for step in plan.steps() {
-        if let Some(statement) = step.read_values() {
-            let read =
-                fetch(transaction, &statement, Moment { now, limit: 1, ..Moment::default() }).await;
-            read.map_err(|error| told(Failure::from(error), step))?;
-        }
-    }
-    if let Some(statement) = plan.read_report_values() {
-        let read = fetch(transaction, &statement, Moment { now, ..Moment::default() }).await;
-        read.map_err(|error| Failure::from(error).while_doing("spec.report"))?;
-    }
-    Ok(())
-}
-
-/// Has the database plan the first batch of every step, so that a value that the column's type
-/// cannot read, or a type that does not fit, is found before the first row.
-pub async fn try_statements(
+/// Has the database read or plan a statement, and leaves no lock behind.
+pub async fn ask(
     transaction: &mut Transaction<'_, Postgres>,
     execution: &Execution,
-    plan: &Plan,
+    statement: &policy::Statement,
     now: Timestamp,
-) -> Result<(), Failure> {
-    for step in plan.steps() {
-        for statement in step.explain_batch() {
-            // A table that is locked just now may be free when its turn comes.
-            let mut attempt = transaction.begin().await.map_err(Failure::from)?;
-            limit_lock_wait(&mut attempt, execution).await?;
-            let moment = Moment { now, limit: 1, ..Moment::default() };
-            let tried = fetch(&mut attempt, &statement, moment).await;
-            attempt.rollback().await.map_err(Failure::from)?;
-            let failure = tried.err().map(Failure::from);
-            if let Some(failure) = failure.filter(|it| it.kind != FailureKind::Contention) {
-                return Err(told(failure, step));
-            }
-        }
-    }
-    Ok(())
+) -> Result<Answer, Failure> {
+    let mut attempt = transaction.begin().await?;
+    limit_lock_wait(&mut attempt, execution).await?;
+    let moment = Moment { now, limit: execution.batch_size, ..Moment::default() };
+    let asked = fetch(&mut attempt, statement, moment).await;
+    attempt.rollback().await?;
+    let plan = asked?.and_then(|row| row.try_get(0).ok());
+    Ok(plan.map_or(Answer::Nothing, Answer::Plan))
 }
 
 fn told(failure: Failure, step: &Step) -> Failure {

@@ -2,11 +2,11 @@
 //! run, a dry run and `pgsweep plan`.
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, SchemaProblem};
+use policy::{Access, Mode, Plan, Policy, SchemaProblem, SchemaProblemKind, Statement};
 use sqlx::{Postgres, Transaction};
 
-use crate::failure::Failure;
-use crate::{database, measure};
+use crate::failure::{Failure, FailureKind};
+use crate::{catalog, database, measure};
 
 /// Why nothing can begin.
 pub enum Refusal {
@@ -23,7 +23,7 @@ impl From<Failure> for Refusal {
 }
 
 /// Plans `policy` against the database, and has the database read every value and plan every
-/// statement, so that what is wrong for one rule is found before any rule begins.
+/// statement, so that what is wrong is found, for all rules, before any rule begins.
 pub async fn plan(
     snapshot: &mut Transaction<'_, Postgres>,
     policy: &Policy,
@@ -33,11 +33,91 @@ pub async fn plan(
     if enforce && database::is_standby(snapshot).await? {
         return Err(database::standby().into());
     }
-    let catalog = database::catalog(snapshot, policy).await?;
-    let plan = Plan::new(policy, &catalog).map_err(Refusal::Schema)?;
-    measure::read_values(snapshot, &plan, now).await?;
-    if enforce {
-        measure::try_statements(snapshot, policy.execution(), &plan, now).await?;
+    let catalog = catalog::read(snapshot, policy).await?;
+    let mut plan = Plan::new(policy, &catalog).map_err(Refusal::Schema)?;
+    let mut preflight = Preflight { snapshot, policy, now, problems: Vec::new() };
+    for index in 0..plan.steps().len() {
+        preflight.step(&mut plan, index, enforce).await?;
     }
-    Ok(plan)
+    preflight.report(&plan, enforce).await?;
+    if preflight.problems.is_empty() { Ok(plan) } else { Err(Refusal::Schema(preflight.problems)) }
+}
+
+struct Preflight<'a, 'b> {
+    snapshot: &'a mut Transaction<'b, Postgres>,
+    policy: &'a Policy,
+    now: Timestamp,
+    problems: Vec<SchemaProblem>,
+}
+
+impl Preflight<'_, '_> {
+    async fn step(&mut self, plan: &mut Plan, index: usize, enforce: bool) -> Result<(), Failure> {
+        let step = &plan.steps()[index];
+        let place = (step.rule().to_owned(), format!("on {}", step.table().plain()));
+        if let Some(statement) = step.read_values()
+            && self.ask(&place, &statement).await?.is_none()
+        {
+            return Ok(());
+        }
+        loop {
+            let mut explained = Vec::new();
+            // A dry run's role may not do what these statements do.
+            let statements = if enforce { plan.steps()[index].explain_batch() } else { Vec::new() };
+            for statement in &statements {
+                match self.ask(&place, statement).await? {
+                    Some(Answer::Plan(plan)) => explained.push(plan),
+                    Some(_) => {}
+                    None => return Ok(()),
+                }
+            }
+            let complete = enforce && explained.len() == statements.len();
+            if !plan.decide(index, complete.then(|| Access::read(&explained))) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn report(&mut self, plan: &Plan, enforce: bool) -> Result<(), Failure> {
+        let place = (String::new(), "of the report".to_owned());
+        let row = plan.explain_report_row().filter(|_| enforce);
+        for statement in plan.read_report_values().into_iter().chain(row) {
+            self.ask(&place, &statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the database read or plan a statement; `None` when that is a problem of the rule.
+    async fn ask(
+        &mut self,
+        (rule, what): &(String, String),
+        statement: &Statement,
+    ) -> Result<Option<Answer>, Failure> {
+        let execution = self.policy.execution();
+        match measure::ask(self.snapshot, execution, statement, self.now).await {
+            Ok(answer) => Ok(Some(answer)),
+            // A table that is locked just now may be free when its turn comes.
+            Err(failure) if failure.kind == FailureKind::Contention => Ok(Some(Answer::Nothing)),
+            Err(failure) if matches!(failure.kind, FailureKind::Wrong | FailureKind::Row) => {
+                let message = format!("{what}: {}", failure.message);
+                self.problems.push(SchemaProblem {
+                    sql_state: failure.sql_state,
+                    ..SchemaProblem::new(rule, SchemaProblemKind::StatementRefused, message)
+                });
+                Ok(None)
+            }
+            Err(failure) => {
+                let place =
+                    if rule.is_empty() { what.clone() } else { format!("rule {rule} {what}") };
+                Err(failure.with_hint("execution.statementTimeout").while_doing(&place))
+            }
+        }
+    }
+}
+
+/// What the database answers to a statement of preflight.
+pub enum Answer {
+    /// The plan of an `EXPLAIN`.
+    Plan(serde_json::Value),
+    /// Nothing that matters.
+    Nothing,
 }

@@ -90,13 +90,14 @@ impl Server {
         Ok(())
     }
 
-    /// Ends it with SIGKILL. Its other processes notice, and end too.
+    /// Ends it with SIGKILL. Its other processes notice, and end too, which is waited for: a next
+    /// start is refused as long as one of them is there.
     pub fn kill(&mut self) -> Result<()> {
         self.thaw()?;
-        match self.process.take() {
-            Some(mut process) => process::kill(&mut process),
-            None => Ok(()),
-        }
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let others = process::children(process.id());
+        process::kill(&mut process)?;
+        process::wait_for(&others?)
     }
 
     /// Starts it again after its end, with its data and at its address.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 /// The longest name that Postgres keeps (`NAMEDATALEN` − 1). It cuts a longer
@@ -10,7 +11,8 @@ pub const MAX_IDENTIFIER_BYTES: usize = 63;
 
 /// The name of a schema, table or column, matched to the catalog byte by byte.
 /// Its `Display` is quoted, so there is no way to put it into SQL bare.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Identifier(String);
 
 /// Why a name cannot be one of Postgres.
@@ -48,6 +50,14 @@ impl Identifier {
     }
 }
 
+impl TryFrom<String> for Identifier {
+    type Error = IdentifierProblem;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::parse(&name)
+    }
+}
+
 impl fmt::Display for Identifier {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "\"{}\"", self.0.replace('"', "\"\""))
@@ -55,7 +65,7 @@ impl fmt::Display for Identifier {
 }
 
 /// A table with its schema; its `Display` is quoted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct QualifiedTable {
     /// Schema of the table.
     pub schema: Identifier,

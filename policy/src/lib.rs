@@ -40,6 +40,7 @@
 mod age;
 mod catalog;
 mod crd;
+mod explain;
 mod identifier;
 mod partition;
 mod plan;
@@ -53,13 +54,15 @@ mod validate;
 
 pub use age::{Age, AgeProblem};
 pub use catalog::{
-    Catalog, ColumnFacts, OnDelete, ReferenceFacts, RelationKind, SchemaProblem, SchemaProblemKind,
-    TableFacts,
+    ARCHIVE_COLUMNS, Cascade, Catalog, ColumnFacts, IndexFacts, OnDelete, PartitioningFacts,
+    PublishedFacts, ReferenceFacts, RelationKind, SchemaProblem, SchemaProblemKind, TableFacts,
+    TriggerFacts, archive_ddl, grants,
 };
 pub use crd::*;
+pub use explain::Access;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
 pub use partition::{Partition, PartitionBound};
-pub use plan::{Plan, Step};
+pub use plan::{Advice, Named, Plan, Remark, Step, Warning};
 pub use policy::{
     Action, Assignment, CellValue, ColumnCondition, Condition, Due, Execution, Join, Limits,
     NewCell, NewRow, NewValue, ObjectField, Policy, PolicyName, Related, RowValue, Rule, Test,
@@ -69,5 +72,7 @@ pub use report::{
     ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
 };
 pub use schedule::{Schedule, ScheduleProblem};
-pub use sql::{Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, Statement, Value};
+pub use sql::{
+    Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, REFERENCES_SQL, Statement, Value,
+};
 pub use validate::validate;

@@ -1,14 +1,23 @@
 //! From a policy and the catalog to steps: what each rule will do, decided before
 //! any row is looked at.
 
+mod locks;
+mod observe;
+mod remark;
+
 use std::collections::BTreeMap;
 
 use crate::age::Age;
-use crate::catalog::{Catalog, OnDelete, SchemaProblem, TableFacts};
+use crate::catalog::{Cascade, Catalog, OnDelete, SchemaProblem, TableFacts};
 use crate::crd::EpochUnit;
+use crate::explain::Access;
 use crate::identifier::{Identifier, QualifiedTable};
 use crate::policy::{Action, Condition, NewRow, Policy, Rule};
 use crate::report::Strategy;
+
+use observe::{Observer, create_index};
+
+pub use remark::{Advice, Named, Remark, Warning};
 
 /// What a run will do.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +25,8 @@ pub struct Plan {
     steps: Vec<Step>,
     pub(crate) report: Option<NewRow>,
     pub(crate) types: Types,
+    /// What would help the policy as a whole.
+    advice: Vec<Remark<Advice>>,
 }
 
 /// The types of columns, as SQL spells them; none where there is no catalog: Postgres then finds
@@ -54,16 +65,26 @@ pub struct Step {
     pub(crate) max_rows: i64,
     pub(crate) max_percent_of_table: i64,
     pub(crate) analysed: bool,
-    pub(crate) warnings: Vec<&'static str>,
     pub(crate) depends_on_earlier: bool,
+    /// The foreign keys that a delete meets.
+    cascades: Vec<Cascade>,
+    warnings: Vec<Remark<Warning>>,
+    advice: Vec<Remark<Advice>>,
+    /// What is known of the table; nothing without a catalog.
+    known: Option<Known>,
+    /// The indexes that lead to its rows, where the database was asked.
+    indexes: Vec<String>,
 }
 
-/// A delete without any age: a young row goes as well as an old one.
-const NO_AGE_CONDITION: &str = "NoAgeCondition";
-/// An earlier rule writes what this one reads: what it holds at the start is not what it will meet.
-const COUNT_DEPENDS_ON_EARLIER_RULE: &str = "CountDependsOnEarlierRule";
-/// A column without a time zone is compared with UTC's clock.
-const TIMESTAMP_READ_AS_UTC: &str = "TimestampReadAsUtc";
+/// What is known of a step's table.
+#[derive(Clone, Debug, PartialEq)]
+struct Known {
+    rows: Option<i64>,
+    is_large: bool,
+    is_partitioned: bool,
+    /// Whether an index begins with the age column.
+    has_age_index: bool,
+}
 
 /// Rules with fewer rows than this are never stopped by a guard.
 const FREE_OF_GUARDS: i64 = 1000;
@@ -74,36 +95,57 @@ impl Plan {
     /// # Errors
     /// Every problem of every rule: one stops the whole run before its first row.
     pub fn new(policy: &Policy, catalog: &Catalog) -> Result<Self, Vec<SchemaProblem>> {
-        let rules = policy.rules();
-        let problems: Vec<_> =
-            rules.iter().flat_map(|rule| catalog.problems(rule, policy.mode())).collect();
-        if problems.is_empty() {
-            Ok(Self::of(policy, Types::of(catalog), |rule| catalog.table(rule.table())))
-        } else {
-            Err(problems)
-        }
+        let problems = catalog.problems(policy);
+        if problems.is_empty() { Ok(Self::of(policy, Some(catalog))) } else { Err(problems) }
     }
 
     /// Plans without a database: for showing the SQL. The types of the columns
     /// and the primary key are not known then.
     #[must_use]
     pub fn offline(policy: &Policy) -> Self {
-        Self::of(policy, Types::default(), |_| None)
+        Self::of(policy, None)
     }
 
-    fn of<'a>(
-        policy: &Policy,
-        types: Types,
-        facts: impl Fn(&Rule) -> Option<&'a TableFacts>,
-    ) -> Self {
-        let rules = policy.rules();
+    fn of(policy: &Policy, catalog: Option<&Catalog>) -> Self {
+        let types = catalog.map(Types::of).unwrap_or_default();
         let step = |(index, rule): (usize, &Rule)| {
-            let mut step = Step::new(policy, rule, &types, facts(rule));
-            step.warn(rule, &rules[..index]);
+            let facts = catalog.and_then(|catalog| catalog.table(rule.table()));
+            let mut step = Step::new(policy, rule, &types, facts);
+            if let Some(catalog) = catalog.filter(|_| rule.action().removes_rows()) {
+                step.cascades = catalog.cascades(rule.table());
+            }
+            let observer = Observer { policy, catalog, index };
+            step.depends_on_earlier = observer.depends_on_earlier();
+            observer.remark(&mut step);
             step
         };
-        let steps = rules.iter().enumerate().map(step).collect();
-        Self { steps, report: policy.report().cloned(), types }
+        let steps = policy.rules().iter().enumerate().map(step).collect();
+        let mut advice = Vec::new();
+        if catalog.is_some_and(|catalog| !catalog.sees_replica_lag) {
+            advice.push(Remark {
+                rule: String::new(),
+                kind: Advice::ReplicaLagUnavailable,
+                message: "the role may not see how far replicas are behind, so execution.maxReplicaLag cannot pause a run; as a superuser: GRANT pg_monitor to it".to_owned(),
+            });
+        }
+        Self { steps, report: policy.report().cloned(), types, advice }
+    }
+
+    /// What is odd, of all rules.
+    pub fn warnings(&self) -> impl Iterator<Item = &Remark<Warning>> {
+        self.steps.iter().flat_map(|step| &step.warnings)
+    }
+
+    /// What would help, the policy as a whole and each rule.
+    pub fn advice(&self) -> impl Iterator<Item = &Remark<Advice>> {
+        self.advice.iter().chain(self.steps.iter().flat_map(|step| &step.advice))
+    }
+
+    /// Decides how the rows of a step are found, by what the database says of its first batch
+    /// ([`Step::explain_batch`]); `None` where it was not asked. True when the step is now
+    /// another one: ask again.
+    pub fn decide(&mut self, index: usize, access: Option<Access>) -> bool {
+        self.steps.get_mut(index).is_some_and(|step| step.decide(access))
     }
 
     /// The steps, in the order of the rules.
@@ -144,32 +186,82 @@ impl Step {
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),
-            warnings: Vec::new(),
             depends_on_earlier: false,
+            cascades: Vec::new(),
+            warnings: Vec::new(),
+            advice: Vec::new(),
+            known: facts.map(|facts| Known {
+                rows: facts.rows,
+                is_large: facts.is_large(),
+                is_partitioned: facts.partitioning.is_some(),
+                has_age_index: due.is_some_and(|due| facts.has_index_on(&[due.column])),
+            }),
+            indexes: Vec::new(),
         }
     }
 
-    fn warn(&mut self, rule: &Rule, earlier: &[Rule]) {
-        if self.action.removes_rows() && self.due.is_none() {
-            self.warnings.push(NO_AGE_CONDITION);
-        }
-        let feeds = |other: &Rule| rule.reads_what_is_written_by(other);
-        if earlier.iter().any(feeds) {
-            self.depends_on_earlier = true;
-            self.warnings.push(COUNT_DEPENDS_ON_EARLIER_RULE);
-        }
-        let naive = |column: &Identifier| {
-            self.types.get(&self.table, column) == Some("timestamp without time zone")
-        };
-        if rule.timed_columns().any(naive) {
-            self.warnings.push(TIMESTAMP_READ_AS_UTC);
-        }
+    fn warn(&mut self, kind: Warning, message: String) {
+        self.warnings.push(Remark { rule: self.rule.clone(), kind, message });
     }
 
-    /// Names of what is odd about the rule.
+    fn advise(&mut self, kind: Advice, message: String) {
+        self.advice.push(Remark { rule: self.rule.clone(), kind, message });
+    }
+
+    /// See [`Plan::decide`].
+    fn decide(&mut self, access: Option<Access>) -> bool {
+        let Some(known) = self.known.clone() else { return false };
+        let asked = access.is_some();
+        let reads_everything =
+            access.as_ref().map_or(!known.has_age_index, |it| it.reads_everything);
+        self.indexes = access.map(|access| access.indexes).unwrap_or_default();
+        let Some((column, ..)) = &self.due else { return false };
+        if self.strategy != Strategy::Keyset || !known.is_large || !reads_everything {
+            return false;
+        }
+        let rest = self.primary_key.iter().filter(|key| *key != column);
+        let columns: Vec<_> = std::iter::once(column).chain(rest).collect();
+        let ddl = create_index(&self.table, &columns, known.is_partitioned);
+        let message = format!(
+            "no index of {} leads to the rows that are due, so a run walks all of it by its primary key: {ddl}",
+            self.table.plain()
+        );
+        self.advise(Advice::MissingIndex, message);
+        self.strategy = Strategy::PrimaryKey;
+        asked
+    }
+
+    /// Names of what is odd about the rule, each once.
     #[must_use]
-    pub fn warnings(&self) -> &[&'static str] {
-        &self.warnings
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.warnings.iter().map(Named::name).collect();
+        names.dedup();
+        names
+    }
+
+    /// The foreign keys that a delete meets, each below the one that leads to it.
+    #[must_use]
+    pub fn cascades(&self) -> &[Cascade] {
+        &self.cascades
+    }
+
+    /// What one row of a batch weighs: itself, and the rows that go or change with it, by estimate.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        let taken = self.cascades.iter().filter(|it| it.key.on_delete != OnDelete::Refuse);
+        1.0 + taken.map(|it| it.per_row.unwrap_or(1.0)).sum::<f64>()
+    }
+
+    /// The indexes that lead to its rows, where the database was asked.
+    #[must_use]
+    pub fn indexes(&self) -> &[String] {
+        &self.indexes
+    }
+
+    /// The rows of the table, as the planner estimates them.
+    #[must_use]
+    pub fn table_rows(&self) -> Option<i64> {
+        self.known.as_ref()?.rows
     }
 
     /// Whether an earlier rule writes what this one reads, so that its guard must speak again

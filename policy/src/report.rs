@@ -281,7 +281,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The word of reports and of the ledger.
+    /// The word of reports, plans and the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

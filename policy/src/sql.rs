@@ -236,7 +236,11 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// One row for each column of the table `$1`.`$2`, and one with a NULL column for
-/// a table without any; no row where there is no such table. Names are compared
-/// byte by byte. Run with `search_path = pg_catalog`, so that types come qualified.
+/// One row for each of the tables `$1`.`$2` (`text[]`) that exists: schema, name, and a
+/// [`crate::TableFacts`] as JSON. Run with `search_path = pg_catalog`, so that types come qualified.
 pub const CATALOG_SQL: &str = include_str!("sql/catalog.sql");
+
+/// One row for each foreign key that points at one of the tables `$1`.`$2` (`text[]`), or at a table
+/// that a cascade from there reaches: schema and name of the table that it points at, and a
+/// [`crate::ReferenceFacts`] as JSON.
+pub const REFERENCES_SQL: &str = include_str!("sql/references.sql");

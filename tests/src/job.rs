@@ -102,6 +102,16 @@ pub async fn codes(rows: u32) -> Result<Database> {
     Ok(database)
 }
 
+/// A role that may use a database's ledger and nothing else, its URL and its name.
+pub async fn cleaner(database: &Database) -> Result<(String, String)> {
+    let url = database.create_user().await?.to_string();
+    let login = url.split("//").nth(1).and_then(|rest| rest.split(':').next());
+    let role = login.context("a user's URL has a login")?.to_owned();
+    let made = pgsweep(&database.url(), &["init", "--role", &role]).await?;
+    anyhow::ensure!(made.code == Some(0), "init failed: {}", made.stderr);
+    Ok((url, role))
+}
+
 /// A digest of all rows of a table.
 pub async fn fingerprint(database: &Database, table: &str) -> Result<String> {
     let sql = format!(

@@ -21,8 +21,13 @@ pub struct Pace {
 
 impl Pace {
     /// The pace of a rule each of whose rows takes `weight` rows with it, itself included.
-    pub fn new(execution: &Execution, weight: i64) -> Self {
-        let most = (MAX_BATCH.max(execution.batch_size) / weight.max(1)).max(1);
+    pub fn new(execution: &Execution, weight: f64) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "an estimate; `as` saturates"
+        )]
+        let most = (MAX_BATCH.max(execution.batch_size) as f64 / weight.max(1.0)).max(1.0) as i64;
         let target = execution.target_batch_duration.duration().as_secs_f64();
         let size = execution.batch_size.min(most);
         Self { size, least: MIN_BATCH.min(size), most, target, smoothed: target }
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn fast_batches_grow_to_the_most_and_slow_ones_shrink_to_the_least() {
-        let mut pace = Pace::new(&execution(), 1);
+        let mut pace = Pace::new(&execution(), 1.0);
         assert_eq!(pace.size(), 200);
         pace.took(Duration::from_millis(5));
         assert_eq!(pace.size(), 260, "at most 1.3 times larger");
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_cannot_be_done_shrinks_to_one_row_and_grows_again() {
-        let mut pace = Pace::new(&execution(), 1);
+        let mut pace = Pace::new(&execution(), 1.0);
         for expected in [100, 50, 25, 12, 6, 3, 1, 1] {
             pace.halve(pace.size());
             assert_eq!(pace.size(), expected);
@@ -115,14 +120,14 @@ mod tests {
 
     #[test]
     fn a_last_batch_that_was_cut_by_a_cap_is_halved_by_what_it_had() {
-        let mut pace = Pace::new(&execution(), 1);
+        let mut pace = Pace::new(&execution(), 1.0);
         pace.halve(10);
         assert_eq!(pace.size(), 5);
     }
 
     #[test]
     fn children_count() {
-        let mut pace = Pace::new(&execution(), 1000);
+        let mut pace = Pace::new(&execution(), 1000.0);
         assert_eq!(pace.size(), 50);
         for _ in 0..40 {
             pace.took(Duration::from_millis(1));

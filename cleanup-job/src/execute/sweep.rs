@@ -79,7 +79,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         Self {
             cap: step.max_rows().min(before.affected + left_of_run),
             earlier: before.affected,
-            pace: Pace::new(&task.execution, 1),
+            pace: Pace::new(&task.execution, step.weight()),
             place: place.and_then(|place| batch::resumed(step, &place)),
             second_pass: false,
             trouble: Trouble::default(),

@@ -141,7 +141,7 @@ impl Outcome {
             rule.remaining = held.rows;
             rule.oldest_overdue_seconds = held.overdue_seconds;
             rule.strategy = Some(step.strategy());
-            rule.warnings = step.warnings().iter().map(|warning| (*warning).to_owned()).collect();
+            rule.warnings = step.warnings().into_iter().map(str::to_owned).collect();
             let capped = held.rows > step.max_rows();
             rule.stop_reason =
                 Some(if capped { StopReason::RowLimit } else { StopReason::Drained });

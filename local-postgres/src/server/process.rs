@@ -127,6 +127,17 @@ pub fn kill(process: &mut Child) -> Result<()> {
     Ok(())
 }
 
+/// Waits for processes to end that are not ours to wait for, once their parent has ended.
+pub fn wait_for(processes: &[u32]) -> Result<()> {
+    let begun = Instant::now();
+    // Where nobody collects orphans, a zombie is as good as gone.
+    while processes.iter().any(|process| status(*process).is_some_and(|(state, _)| state != "Z")) {
+        ensure!(begun.elapsed() < START_TIMEOUT, "processes of the server stay after its end");
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
 /// Sends a signal to processes; that one of them has ended is no failure.
 pub fn signal(name: &str, processes: &[u32]) -> Result<()> {
     let numbers = processes.iter().map(u32::to_string);
@@ -140,16 +151,22 @@ pub fn signal(name: &str, processes: &[u32]) -> Result<()> {
 
 /// The processes that a process has started and that are still there.
 pub fn children(parent: u32) -> Result<Vec<u32>> {
-    let processes = fs::read_dir("/proc").context("a server can be frozen on Linux alone")?;
+    let processes =
+        fs::read_dir("/proc").context("a server's processes are known on Linux alone")?;
     let children: Vec<u32> = processes
         .filter_map(|entry| {
             let number: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let status = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-            // The name in brackets may hold anything; state and parent follow it.
-            let mut fields = status.rsplit_once(')')?.1.split_whitespace();
-            (fields.nth(1)?.parse() == Ok(parent)).then_some(number)
+            status(number).filter(|(_, owner)| *owner == parent).map(|_| number)
         })
         .collect();
     ensure!(!children.is_empty(), "found no process of the server in /proc");
     Ok(children)
+}
+
+/// The state of a process, as a letter, and its parent.
+fn status(process: u32) -> Option<(String, u32)> {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in brackets may hold anything; state and parent follow it.
+    let mut fields = status.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }

@@ -82,7 +82,7 @@ impl Rule {
     }
 
     /// The columns of the rule's table that decide which rows go.
-    fn condition_columns(&self) -> impl Iterator<Item = &Identifier> {
+    pub(crate) fn condition_columns(&self) -> impl Iterator<Item = &Identifier> {
         let joined = self.related().flat_map(|related| &related.join).map(|join| &join.references);
         self.column_conditions().map(|condition| &condition.column).chain(joined)
     }

@@ -156,24 +156,40 @@ impl Step {
         sql.finish()
     }
 
-    /// `EXPLAIN` of the statement that picks the first batch: has the database check types, values
-    /// and privileges without touching a row, and tells how the rows are found.
+    /// The statements of the first batch, in their order; for whole partitions the one that looks
+    /// for their rows.
+    #[must_use]
+    pub fn first_batch(&self) -> Vec<Statement> {
+        if self.strategy() == Strategy::Partition {
+            return vec![self.count_matched()];
+        }
+        if !self.locks_first() {
+            return vec![self.change_batch(false)];
+        }
+        let mut statements = vec![self.lock_batch(false)];
+        statements.extend(self.lock_partners());
+        statements.push(self.change_locked());
+        statements
+    }
+
+    /// `EXPLAIN` of each statement of the first batch: has the database check types, values and
+    /// privileges without touching a row, and tells how the rows are found.
     #[must_use]
     pub fn explain_batch(&self) -> Vec<Statement> {
-        let mut statements = if self.strategy() == Strategy::Partition {
-            self.due_partitions().into_iter().collect()
-        } else if self.locks_first() {
-            let mut statements = vec![self.lock_batch(false)];
-            statements.extend(self.lock_partners());
-            statements.push(self.change_locked());
-            statements
-        } else {
-            vec![self.change_batch(false)]
-        };
+        let mut statements = self.first_batch();
         for statement in &mut statements {
             statement.text = format!("EXPLAIN (FORMAT JSON)\n{}", statement.text);
         }
         statements
+    }
+
+    /// How the rows of a batch are locked. An update leaves the foreign keys of other tables that
+    /// point here alone, unless a partner that joins by one of them would change the rule's mind.
+    pub(crate) fn row_lock(&self) -> &'static str {
+        match self.action {
+            Action::Update(_) if !self.locks_first() => "FOR NO KEY UPDATE",
+            _ => "FOR UPDATE",
+        }
     }
 
     /// What a pick names the rows that it looked at.
@@ -254,7 +270,7 @@ impl Builder<'_> {
         let limit = self.bind(Bind::Limit);
         let keys: String =
             numbered(&step.order()).map(|(n, key)| format!(", t.{key} AS key_{n}")).collect();
-        let (table, lock) = (&step.table, lock_clause(step));
+        let (table, lock) = (&step.table, step.row_lock());
         let order_by = step.order_by("\n  ");
         match step.strategy() {
             Strategy::Keyset | Strategy::Partition => format!(
@@ -370,15 +386,6 @@ impl Builder<'_> {
             NewValue::Null => "NULL".to_owned(),
         };
         format!("{column} = {value}")
-    }
-}
-
-fn lock_clause(step: &Step) -> &'static str {
-    match step.action {
-        // Leaves the foreign keys of other tables that point here alone, unless a partner that
-        // joins by one of them would change the rule's mind.
-        Action::Update(_) if !step.locks_first() => "FOR NO KEY UPDATE",
-        _ => "FOR UPDATE",
     }
 }
 

@@ -17,6 +17,14 @@ impl Plan {
         sql.push(&format!("{}\nVALUES ({})", insert_into(row), values.join(", ")));
         Some(sql.finish())
     }
+
+    /// `EXPLAIN` of [`Plan::report_row`]: has the database check it without making a row.
+    #[must_use]
+    pub fn explain_report_row(&self) -> Option<Statement> {
+        let mut statement = self.report_row()?;
+        statement.text = format!("EXPLAIN (FORMAT JSON)\n{}", statement.text);
+        Some(statement)
+    }
 }
 
 /// `INSERT INTO` with the columns of the row.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, ColumnFacts, RelationKind, TableFacts};
+use crate::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::identifier::{Identifier, QualifiedTable};
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -30,25 +30,18 @@ fn identifier(name: &str) -> Identifier {
 }
 
 fn facts(columns: &[(&str, &str)], key: &[&str]) -> TableFacts {
-    let column = |(name, sql_type): &(&str, &str)| ColumnFacts {
-        name: identifier(name),
-        sql_type: (*sql_type).to_owned(),
-        foreign_operators: false,
-        not_null: false,
-        generated: false,
-        can_select: true,
-        can_update: true,
-    };
+    let column = |(name, sql_type): &(&str, &str)| ColumnFacts::new(identifier(name), sql_type);
     TableFacts {
-        kind: RelationKind::Table,
         columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(|name| identifier(name)).collect(),
+        insertable: true,
         analysed: true,
-        referenced_by: Vec::new(),
         role: "cleaner".to_owned(),
         can_use_schema: true,
         can_select: true,
+        can_insert: true,
         can_delete: true,
+        ..TableFacts::default()
     }
 }
 

@@ -150,7 +150,7 @@ impl Outcome {
             let messages: Vec<_> = own.clone().map(|problem| problem.message.as_str()).collect();
             rule.message = messages.join("; ");
             if let Some(first) = own.clone().next() {
-                first.kind.sql_state().clone_into(&mut rule.sql_state);
+                rule.sql_state.clone_from(&first.sql_state);
             }
         }
         let all: Vec<_> = problems.iter().map(SchemaProblem::to_string).collect();
