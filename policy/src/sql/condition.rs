@@ -184,7 +184,7 @@ impl TimeKind {
     }
 
     /// What stands for "never" in it, where it has such a value.
-    fn never(self) -> Option<String> {
+    pub(super) fn never(self) -> Option<String> {
         (self != TimeKind::Integer).then(|| format!("CAST('-infinity' AS {})", self.sql_type()))
     }
 }

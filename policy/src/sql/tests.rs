@@ -211,14 +211,19 @@ fn whole_partitions_are_detached_and_dropped() {
     let step = &plan.steps()[0];
     assert_eq!(step.strategy(), crate::Strategy::Partition);
     let old = QualifiedTable { schema: identifier("app"), name: identifier("codes \" 2025") };
-    let bound = crate::PartitionBound::parse("FOR VALUES FROM (MINVALUE) TO ('2026-01-01')");
+    let parse = |text| crate::PartitionBound::parse(text).unwrap();
+    let bound = parse("FOR VALUES FROM (MINVALUE) TO ('2026-01-01')");
+    let range = parse("FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')");
     let statements = [
         step.due_partitions().unwrap(),
         step.count_partition(&old),
         step.count_partition_up_to(&old),
+        step.count_range_up_to(&bound).unwrap(),
+        step.count_range_up_to(&range).unwrap(),
+        step.estimate_range(&range).unwrap(),
         step.detach(&old, false),
         step.detach(&old, true),
-        step.attach(&old, &bound.unwrap()),
+        step.attach(&old, &bound),
         crate::Step::lock_detached(&old),
         crate::Step::drop_detached(&old),
     ];
