@@ -277,12 +277,7 @@ async fn what_cannot_be_compared_is_refused_with_the_reason() -> Result<()> {
             "which Postgres compares by area",
         ),
         ("path", "operator: Equals, value: '[(1,2)]'", "42804", "by its number of points"),
-        (
-            "json[]",
-            "operator: Equals, value: '{}'",
-            "42804",
-            "whose values have no equality",
-        ),
+        ("json[]", "operator: Equals, value: '{}'", "42804", "whose values have no equality"),
         ("xid", "operator: LessThan, value: 5", "42883", "of a type that does not fit"),
         (
             "name",
