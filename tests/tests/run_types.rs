@@ -467,7 +467,7 @@ async fn numbers_are_before_or_after_the_cutoff_as_plain_arithmetic_says() -> Re
             values.iter().map(|text| stands(text, sql_type, cutoff, *unit)).collect();
         let before = stands.iter().filter(|(before, _)| *before).count();
         let after = stands.iter().filter(|(_, after)| *after).count();
-        assert!(before > 3 && after > 3, "{name}: the cutoff is among the rows: {before}, {after}");
+        assert!(before > 1 && after > 1, "{name}: the cutoff is among the rows: {before}, {after}");
         let rules = &ended.report["rules"];
         let found = (&rules[2 * index]["matched"], &rules[2 * index + 1]["matched"]);
         assert_eq!(found, (&json!(before), &json!(after)), "{name} at {cutoff}");
