@@ -49,7 +49,8 @@ fn plan(rule: &Value, facts: TableFacts) -> Plan {
     let table = QualifiedTable { schema: identifier("app"), name: identifier("codes") };
     let mut catalog = Catalog::default();
     catalog.insert(table, facts);
-    Plan::new(&policy(rule), &catalog).unwrap()
+    // The tables of partners and of new rows are left out: their columns' types are not known then.
+    Plan::of(&policy(rule), Some(&catalog))
 }
 
 fn codes() -> TableFacts {
