@@ -1,21 +1,25 @@
-//! The database: connecting, the settings of a transaction, and the one place
-//! where a [`Statement`] becomes a query.
+//! The database: the settings of a transaction, and the one place where a
+//! [`Statement`] becomes a query. How it is reached is in the modules below.
 //!
 //! Everything is set inside a transaction, nothing in the session, and no
 //! statement is prepared by name: so it works through a pooler that hands each
 //! transaction to another server connection.
 
-use std::str::FromStr as _;
-use std::time::{Duration, Instant};
+pub mod address;
+mod connect;
+mod trust;
+mod url;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use policy::{Execution, Moment, Statement, Value};
-use rand::Rng as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Postgres, Transaction};
-use tokio_util::sync::CancellationToken;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Transaction};
 
-use crate::failure::{Failure, FailureKind};
+use crate::execute::Positions;
+use crate::failure::Failure;
 
 /// One connection.
 pub struct Database {
@@ -31,65 +35,14 @@ pub enum Purpose {
     Change,
 }
 
-/// Options of a URL that are taken.
-const URL_OPTIONS: [&str; 8] =
-    ["sslmode", "host", "hostaddr", "port", "dbname", "user", "password", "application_name"];
-/// Options that libpq knows and that have no meaning here, since our own limits hold: left out.
-const URL_OPTIONS_WITHOUT_MEANING: [&str; 3] =
-    ["connect_timeout", "target_session_attrs", "channel_binding"];
-/// Options that libpq knows and that are refused by name. No other word of a URL is repeated: it
-/// may be a part of a password.
-const URL_OPTIONS_REFUSED: [&str; 8] = [
-    "options",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "passfile",
-    "service",
-    "client_encoding",
-    "gssencmode",
-];
+/// How long the server lets a transaction of ours wait for our next statement: a process that is
+/// frozen in the middle of a batch holds its locks no longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a look into the ledger may take.
+const READING_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Database {
-    /// Connects, and tries again with jitter until `patience` has passed: a new
-    /// pod is sometimes let through to the database late.
-    pub async fn connect(
-        url: &str,
-        patience: Duration,
-        cancelled: &CancellationToken,
-    ) -> Result<Self, Failure> {
-        let options = options(url)?;
-        let begin = Instant::now();
-        let mut pause = Duration::from_millis(250);
-        loop {
-            let attempt = tokio::time::timeout(
-                Duration::from_secs(10).min(patience.max(Duration::from_secs(1))),
-                options.connect(),
-            );
-            let failure = tokio::select! {
-                attempt = attempt => match attempt {
-                    Ok(Ok(connection)) => return Ok(Self { connection }),
-                    Ok(Err(error)) => Failure::from(error),
-                    Err(_) => Failure::unavailable("the database cannot be reached: timed out"),
-                },
-                () = cancelled.cancelled() => {
-                    return Err(Failure::unavailable("asked to end while connecting"));
-                }
-            };
-            let failure = failure.while_doing("connecting");
-            if failure.kind != FailureKind::Unavailable || begin.elapsed() + pause > patience {
-                return Err(failure);
-            }
-            tracing::warn!(error = %failure, "database not reached yet, trying again");
-            let jitter = rand::rng().random_range(0.5..1.5);
-            tokio::select! {
-                () = tokio::time::sleep(pause.mul_f64(jitter)) => {}
-                () = cancelled.cancelled() => return Err(failure),
-            }
-            pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
-
     /// Begins a transaction and pins every setting that a role, a database or a
     /// pooler could have set otherwise.
     pub async fn begin(
@@ -110,6 +63,33 @@ impl Database {
                 execution.lock_timeout,
             ),
         };
+        let timeouts = (statement_timeout.duration(), lock_timeout.duration());
+        self.begin_pinned(begin, timeouts).await
+    }
+
+    /// Begins a transaction on the ledger. It may have to wait for a batch of another run to end,
+    /// and when the process of that run is frozen, for the server to give that up: see
+    /// `idle_in_transaction_session_timeout`.
+    pub async fn begin_ledger(
+        &mut self,
+        longest_batch: Duration,
+    ) -> Result<Transaction<'_, Postgres>, Failure> {
+        let patience = longest_batch + IDLE_TIMEOUT + Duration::from_secs(3);
+        let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+        self.begin_pinned(begin, (patience, patience)).await
+    }
+
+    /// Begins a transaction that only reads, on a standby too.
+    pub async fn begin_reading(&mut self) -> Result<Transaction<'_, Postgres>, Failure> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.begin_pinned(begin, (READING_PATIENCE, READING_PATIENCE)).await
+    }
+
+    async fn begin_pinned(
+        &mut self,
+        begin: &'static str,
+        (statement_timeout, lock_timeout): (Duration, Duration),
+    ) -> Result<Transaction<'_, Postgres>, Failure> {
         let mut transaction = self.connection.begin_with(begin).await?;
         sqlx::query(
             "SELECT set_config('search_path', 'pg_catalog', TRUE),
@@ -122,12 +102,13 @@ impl Database {
                     set_config('row_security', 'off', TRUE),
                     set_config('client_min_messages', 'error', TRUE),
                     set_config('application_name', 'pgsweep', TRUE),
-                    set_config('idle_in_transaction_session_timeout', '5s', TRUE),
                     set_config('statement_timeout', $1, TRUE),
-                    set_config('lock_timeout', $2, TRUE)",
+                    set_config('lock_timeout', $2, TRUE),
+                    set_config('idle_in_transaction_session_timeout', $3, TRUE)",
         )
         .bind(format!("{}ms", statement_timeout.as_millis()))
         .bind(format!("{}ms", lock_timeout.as_millis()))
+        .bind(format!("{}ms", IDLE_TIMEOUT.as_millis()))
         .persistent(false)
         .execute(&mut *transaction)
         .await?;
@@ -141,57 +122,26 @@ impl Database {
     }
 }
 
-const UNREADABLE_URL: &str = "the database URL cannot be read; it should look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password percent-encoded";
-
-fn options(url: &str) -> Result<PgConnectOptions, Failure> {
-    let refused = |message: String| Failure::wrong("", message);
-    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        let message = "the database URL must begin with postgres:// or postgresql://";
-        return Err(refused(message.to_owned()));
-    }
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut kept = Vec::new();
-    for option in query.split('&').filter(|option| !option.is_empty()) {
-        let key = option.split('=').next().unwrap_or_default();
-        if URL_OPTIONS.contains(&key) {
-            kept.push(option);
-        } else if URL_OPTIONS_REFUSED.contains(&key) {
-            return Err(refused(format!(
-                "the database URL has the option {key}, which is not taken"
-            )));
-        } else if !URL_OPTIONS_WITHOUT_MEANING.contains(&key) {
-            return Err(refused(UNREADABLE_URL.to_owned()));
-        }
-    }
-    let options = PgConnectOptions::from_str(&format!("{base}?{}", kept.join("&")))
-        // The parser's own words could quote the URL, and with it the password.
-        .map_err(|_| refused(UNREADABLE_URL.to_owned()))?;
-    if options.get_database().is_none() {
-        return Err(refused("the database URL names no database".to_owned()));
-    }
-    Ok(options
-        .application_name("pgsweep")
-        .statement_cache_capacity(0)
-        .extra_float_digits(None)
-        .disable_statement_logging())
-}
-
 /// Runs a statement of the policy crate that returns at most one row.
 pub async fn fetch(
     transaction: &mut Transaction<'_, Postgres>,
     statement: &Statement,
     moment: Moment<'_>,
 ) -> Result<Option<PgRow>, sqlx::Error> {
-    // Built by `policy::sql` alone, from quoted names and bound values.
-    let mut query = sqlx::query(AssertSqlSafe(statement.text.clone()));
-    for value in statement.values(moment) {
+    query(&statement.text, statement.values(moment)).fetch_optional(&mut **transaction).await
+}
+
+/// A query of a text that `policy` has built, from quoted names and bound values alone.
+pub fn query(text: &str, values: Vec<Value>) -> Query<'static, Postgres, PgArguments> {
+    let mut query = sqlx::query(AssertSqlSafe(text.to_owned()));
+    for value in values {
         query = match value {
             Value::Text(text) => query.bind(text),
             Value::Texts(texts) => query.bind(texts),
             Value::Integer(integer) => query.bind(integer),
         };
     }
-    query.persistent(false).fetch_optional(&mut **transaction).await
+    query.persistent(false)
 }
 
 /// The database's clock.
@@ -200,14 +150,69 @@ pub async fn now(transaction: &mut Transaction<'_, Postgres>) -> Result<Timestam
         .persistent(false)
         .fetch_one(&mut **transaction)
         .await?;
+    timestamp(&text)
+}
+
+/// A `timestamptz` as the server writes it.
+pub fn timestamp(text: &str) -> Result<Timestamp, Failure> {
     text.parse()
         .map_err(|_| Failure::wrong("", "the database's clock shows no time that can be read"))
+}
+
+/// Ends the statement of a server process of ours, where it still runs: its connection was given up.
+pub async fn cancel(database: &mut Database, process: i32) -> Result<(), Failure> {
+    let mut transaction = database.begin_ledger(Duration::ZERO).await?;
+    // The number may meanwhile be another's: only a process of this role and program is asked.
+    sqlx::query(
+        "SELECT pg_cancel_backend(pid)
+         FROM pg_stat_activity
+         WHERE pid = $1
+           AND usename = current_user
+           AND application_name = 'pgsweep'
+           AND xact_start IS NOT NULL",
+    )
+    .bind(process)
+    .persistent(false)
+    .execute(&mut *transaction)
+    .await?;
+    Ok(transaction.commit().await?)
+}
+
+/// What is said of a server that only follows another.
+pub fn standby() -> Failure {
+    Failure::wrong("25006", "the database is a standby, which takes no change; name the primary")
 }
 
 /// Whether the server only follows another: it takes no change.
 pub async fn is_standby(transaction: &mut Transaction<'_, Postgres>) -> Result<bool, Failure> {
     let sql = "SELECT pg_is_in_recovery()";
     Ok(sqlx::query_scalar(sql).persistent(false).fetch_one(&mut **transaction).await?)
+}
+
+/// How far the replicas are: those that replay the log, not those that decode it.
+pub async fn replica_positions(database: &mut Database) -> Result<Positions, Failure> {
+    let row = sqlx::query(
+        "SELECT CAST(pg_current_wal_lsn() - CAST('0/0' AS pg_lsn) AS bigint) AS written,
+                CAST(min(replay_lsn) - CAST('0/0' AS pg_lsn) AS bigint) AS replayed,
+                CAST(COALESCE(max(extract(epoch FROM replay_lag)), 0) AS double precision) AS lag,
+                count(*) FILTER (WHERE state IS NULL) AS hidden
+         FROM pg_stat_replication AS replica
+         WHERE (state IS NULL OR state IN ('streaming', 'catchup'))
+           AND NOT EXISTS (
+             SELECT
+             FROM pg_replication_slots AS slot
+             WHERE slot.active_pid = replica.pid AND slot.slot_type = 'logical'
+           )",
+    )
+    .persistent(false)
+    .fetch_one(&mut database.connection)
+    .await?;
+    Ok(Positions {
+        written: row.try_get("written")?,
+        replayed: row.try_get("replayed")?,
+        lag: row.try_get("lag")?,
+        hidden: row.try_get("hidden")?,
+    })
 }
 
 /// Gives up sooner on locks, until the end of the transaction or savepoint: for a check that

@@ -4,6 +4,8 @@
 //! prints them: nothing of them may leave this module. What leaves is the
 //! SQLSTATE, our sentence for it, and names of the catalog.
 
+mod tls;
+
 use sqlx::postgres::PgDatabaseError;
 use thiserror::Error;
 
@@ -32,8 +34,12 @@ pub enum FailureKind {
     Contention,
     /// A statement took longer than its timeout.
     Slow,
+    /// A row cannot be changed so: the database refused it, or a trigger did.
+    Row,
     /// This rule's rows cannot be changed so.
     Rule,
+    /// Another run of the policy took over.
+    Superseded,
 }
 
 impl Failure {
@@ -51,8 +57,11 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self.kind {
             // Before the first row nothing but the policy, the schema or the role can be wrong.
-            FailureKind::Wrong | FailureKind::Slow | FailureKind::Rule => Exit::Wrong,
+            FailureKind::Wrong | FailureKind::Slow | FailureKind::Row | FailureKind::Rule => {
+                Exit::Wrong
+            }
             FailureKind::Unavailable | FailureKind::Contention => Exit::Unavailable,
+            FailureKind::Superseded => Exit::Done,
         }
     }
 
@@ -81,17 +90,16 @@ impl From<sqlx::Error> for Failure {
                 Some(inner) => from_server(inner),
                 None => Failure::unavailable("the database failed"),
             },
-            sqlx::Error::Tls(_) => Failure::wrong(
-                "",
-                "the TLS handshake with the database failed; check sslmode, the host name and the certificate",
-            ),
+            sqlx::Error::Tls(inner) => tls::not_begun(inner.as_ref()),
             sqlx::Error::Configuration(_) => {
                 Failure::wrong("", "the database URL has a wrong option")
             }
-            sqlx::Error::Io(inner) => Failure::unavailable(format!(
-                "the database cannot be reached: {}",
-                io_words(inner.kind())
-            )),
+            sqlx::Error::Io(inner) => tls::refused(inner).unwrap_or_else(|| {
+                Failure::unavailable(format!(
+                    "the database cannot be reached: {}",
+                    io_words(inner.kind())
+                ))
+            }),
             sqlx::Error::Protocol(_) => {
                 Failure::unavailable("the database broke the connection off")
             }
@@ -133,7 +141,7 @@ fn from_server(error: &PgDatabaseError) -> Failure {
     if !names.is_empty() {
         message = format!("{message}: {}", names.join(", "));
     }
-    let kind = if is_raised(error) { FailureKind::Rule } else { kind(code) };
+    let kind = if is_raised(error) { FailureKind::Row } else { kind(code) };
     Failure { kind, sql_state: code.to_owned(), message }
 }
 
@@ -166,7 +174,7 @@ fn kind(code: &str) -> FailureKind {
         _ => match code.get(..2).unwrap_or("") {
             "08" | "53" | "57" | "58" | "XX" => FailureKind::Unavailable,
             "28" | "3D" | "3F" | "42" | "22" | "0A" => FailureKind::Wrong,
-            _ => FailureKind::Rule,
+            _ => FailureKind::Row,
         },
     }
 }

@@ -6,7 +6,9 @@ use anyhow::{Context as _, bail};
 use policy::{Policy, Problem};
 use serde_json::Value;
 
-use crate::args::PolicyArgs;
+use crate::args::{Output, PolicyArgs};
+use crate::exit::Exit;
+use crate::output;
 
 /// One document and where it stood.
 #[derive(Debug)]
@@ -29,6 +31,22 @@ impl Source {
         let namespace = field("/metadata/namespace").unwrap_or("default");
         format!("{namespace}/{}", field("/metadata/name").unwrap_or("?"))
     }
+}
+
+/// Every document, or the end: the log says why, and a program gets `object` of the same words.
+pub fn sources_or_end(
+    args: &PolicyArgs,
+    format: Output,
+    object: impl FnOnce(&str) -> Value,
+) -> Result<Vec<Source>, Exit> {
+    sources(args).map_err(|error| {
+        let message = format!("{error:#}");
+        tracing::error!("{message}");
+        if format != Output::Table {
+            output::object(format, &object(&message));
+        }
+        Exit::Wrong
+    })
 }
 
 /// Reads every document of every file.

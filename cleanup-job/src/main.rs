@@ -9,12 +9,16 @@ mod database;
 mod execute;
 mod exit;
 mod failure;
+mod history;
+mod init;
+mod ledger;
 mod load;
 mod measure;
 mod output;
 mod plan;
 mod preflight;
 mod progress;
+mod release;
 mod run;
 mod validate;
 
@@ -41,6 +45,9 @@ async fn main() -> ExitCode {
     let exit = match command {
         Command::Validate(args) => validate::validate(&args),
         Command::Plan(args) => plan::plan(&args).await,
+        Command::History(args) => history::history(&args).await,
+        Command::Init(args) => init::init(&args).await,
+        Command::Release(args) => release::release(&args).await,
         Command::Run(args) => run::run(&args, runtime::shutdown::token()).await,
     };
     exit.into()

@@ -1,11 +1,12 @@
 //! What the rules hold before any row changes, and what they still hold at the end.
 
 use jiff::Timestamp;
-use policy::{Execution, Moment, Plan, Step};
+use policy::{Execution, Mode, Moment, Plan, Step};
 use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
 use crate::database::{fetch, limit_lock_wait};
 use crate::failure::{Failure, FailureKind};
+use crate::ledger::{self, Fingerprint};
 use crate::preflight::Answer;
 
 /// What one rule holds.
@@ -30,6 +31,21 @@ pub async fn held(
         held.push(held_by(transaction, step, now).await.map_err(|failure| told(failure, step))?);
     }
     Ok(held)
+}
+
+/// What the tables of each rule look like, for a run that changes rows: a batch compares.
+pub async fn fingerprints(
+    transaction: &mut Transaction<'_, Postgres>,
+    mode: Mode,
+    plan: &Plan,
+) -> Result<Vec<Fingerprint>, Failure> {
+    let mut fingerprints = Vec::new();
+    if mode == Mode::Enforce {
+        for step in plan.steps() {
+            fingerprints.push(ledger::look(transaction, &step.tables()).await?);
+        }
+    }
+    Ok(fingerprints)
 }
 
 /// What is left of each rule at the end: counted up to a bound, never guessed.
@@ -124,6 +140,16 @@ async fn guard(
     Ok(Some(format!(
         "rule {rule} holds {rows_held} of the {rows} rows of {table}, {share:.1} %, and the guard allows {percent} %; {way_out}"
     )))
+}
+
+/// How many rows one rule holds now, counted up to `limit`.
+pub async fn count_up_to(
+    transaction: &mut Transaction<'_, Postgres>,
+    step: &Step,
+    now: Timestamp,
+    limit: i64,
+) -> Result<i64, Failure> {
+    count(transaction, &step.count_matched(), now, limit).await
 }
 
 async fn count(

@@ -2,11 +2,11 @@
 //! object for each policy for the other. Objects go to standard output, all else
 //! to standard error.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use policy::{Mode, Problem, RunReport, RunResult};
+use policy::{Mode, Problem, RunReport, RunResult, StopReason};
 use serde::Serialize;
 
 use crate::args::{Output, RunArgs};
@@ -22,6 +22,7 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
         ($level:ident) => {
             tracing::$level!(
                 policy = report.policy,
+                run_id = report.run_id,
                 result = report.result.as_str(),
                 stop_reason = report.stop_reason.as_str(),
                 rows.matched = report.rows_matched(),
@@ -39,7 +40,9 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
         Exit::Wrong | Exit::Guarded | Exit::Unavailable | Exit::Incomplete => log_end!(error),
     }
     // Of several policies, the one that is wrong is what ended the run.
-    if report.result != RunResult::Skipped {
+    let another_is_wrong =
+        report.result == RunResult::Skipped && report.stop_reason == StopReason::Blocked;
+    if !another_is_wrong {
         terminate_with(args, &report.termination_message());
     }
     match args.output {
@@ -54,6 +57,9 @@ pub fn nothing_to_run(args: &RunArgs, message: &str) {
     let report =
         outcome::not_run(String::new(), Mode::Enforce, RunResult::Failed, message.to_owned());
     terminate_with(args, &report.termination_message());
+    if args.output != Output::Table {
+        object(args.output, &report);
+    }
 }
 
 fn terminate_with(args: &RunArgs, message: &str) {
@@ -66,6 +72,16 @@ fn terminate_with(args: &RunArgs, message: &str) {
     if let Err(error) = std::fs::write(path, message) {
         let path = path.display();
         tracing::error!(%path, %error, "the termination message could not be written");
+    }
+}
+
+/// Shows SQL that somebody with more rights must run: as it is to a person, in one event to a log.
+pub fn lines_for_owner(lines: &str) {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        let _ = writeln!(stderr, "{lines}");
+    } else {
+        tracing::error!(sql = lines, "a run needs this in the database first");
     }
 }
 

@@ -6,6 +6,7 @@ use policy::{Plan, Policy};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::PlanArgs;
+use crate::database::address::ConnectionWarning;
 use crate::database::{self, Database, Purpose};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,12 +18,12 @@ use shown::{Problem, Shown};
 
 /// `pgsweep plan`.
 pub async fn plan(args: &PlanArgs) -> Exit {
-    let sources = match load::sources(&args.policies) {
+    let unread = |message: &str| {
+        Shown::refused("", &[Problem::new("InvalidSpec", "", message.to_owned())]).into_object()
+    };
+    let sources = match load::sources_or_end(&args.policies, args.output, unread) {
         Ok(sources) => sources,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Exit::Wrong;
-        }
+        Err(exit) => return exit,
     };
     let mut worst = Exit::Done;
     for source in &sources {
@@ -31,7 +32,7 @@ pub async fn plan(args: &PlanArgs) -> Exit {
             Err(problems) => {
                 let problems =
                     problems.iter().map(|it| Problem::new("InvalidSpec", "", it.to_string()));
-                (Exit::Wrong, Shown::refused(&source.name(), problems.collect()))
+                (Exit::Wrong, Shown::refused(&source.name(), &problems.collect::<Vec<_>>()))
             }
         };
         shown.print(args.output);
@@ -41,10 +42,10 @@ pub async fn plan(args: &PlanArgs) -> Exit {
 }
 
 async fn plan_policy(args: &PlanArgs, policy: &Policy) -> (Exit, Shown) {
-    let Some(url) = args.database_url.as_ref().filter(|url| !url.is_empty()) else {
+    if args.connect.database_url.as_ref().is_none_or(String::is_empty) {
         return (Exit::Done, Shown::offline(policy, &Plan::offline(policy)));
-    };
-    match look(args, policy, url).await {
+    }
+    match look(args, policy).await {
         Ok(looked) => {
             let exit = if looked.verdict.is_some() { Exit::Guarded } else { Exit::Done };
             (exit, Shown::planned(policy, &looked))
@@ -56,7 +57,7 @@ async fn plan_policy(args: &PlanArgs, policy: &Policy) -> (Exit, Shown) {
                     (Exit::Wrong, problems.iter().map(Problem::from).collect())
                 }
             };
-            (exit, Shown::refused(&policy.name().to_string(), problems))
+            (exit, Shown::refused(&policy.name().to_string(), &problems))
         }
     }
 }
@@ -67,16 +68,20 @@ struct Looked {
     held: Vec<Held>,
     /// The guard that would stop a run: of which rule, and why.
     verdict: Option<(usize, String)>,
+    /// What is to be known of the connection.
+    connection: Vec<ConnectionWarning>,
 }
 
-async fn look(args: &PlanArgs, policy: &Policy, url: &str) -> Result<Looked, Refusal> {
+async fn look(args: &PlanArgs, policy: &Policy) -> Result<Looked, Refusal> {
     let token = CancellationToken::new();
-    let mut database = Database::connect(url, args.connect_timeout, &token).await?;
+    let address = args.connect.address()?;
+    let connection = address.announce();
+    let mut database = Database::connect(&address, args.connect.connect_timeout, &token).await?;
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
     let now = database::now(&mut snapshot).await?;
     let plan = preflight::plan(&mut snapshot, policy, now).await?;
     let held = measure::held(&mut snapshot, &plan, now).await?;
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
     snapshot.commit().await.map_err(Failure::from)?;
-    Ok(Looked { plan, held, verdict })
+    Ok(Looked { plan, held, verdict, connection })
 }

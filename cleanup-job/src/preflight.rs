@@ -31,8 +31,7 @@ pub async fn plan(
 ) -> Result<Plan, Refusal> {
     let enforce = policy.mode() == Mode::Enforce;
     if enforce && database::is_standby(snapshot).await? {
-        let message = "the database is a standby, which takes no change; name the primary";
-        return Err(Failure::wrong("25006", message).into());
+        return Err(database::standby().into());
     }
     let catalog = catalog::read(snapshot, policy).await?;
     let mut plan = Plan::new(policy, &catalog).map_err(Refusal::Schema)?;
@@ -98,7 +97,7 @@ impl Preflight<'_, '_> {
             Ok(answer) => Ok(Some(answer)),
             // A table that is locked just now may be free when its turn comes.
             Err(failure) if failure.kind == FailureKind::Contention => Ok(Some(Answer::Nothing)),
-            Err(failure) if matches!(failure.kind, FailureKind::Wrong | FailureKind::Rule) => {
+            Err(failure) if matches!(failure.kind, FailureKind::Wrong | FailureKind::Row) => {
                 let message = format!("{what}: {}", failure.message);
                 self.problems.push(SchemaProblem {
                     sql_state: failure.sql_state,

@@ -1,18 +1,24 @@
 //! One run: `load → validate → plan → execute → report`.
 
+mod close;
 pub mod outcome;
+pub mod session;
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult};
+use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::database::address::Address;
 use crate::database::{self, Database, Purpose};
-use crate::execute::{Context, Done, execute};
+use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
 use crate::failure::{Failure, FailureKind};
+use crate::ledger::Fingerprint;
+use crate::ledger::begin::{Begun, Tenure};
+use crate::ledger::install;
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
@@ -20,12 +26,13 @@ use crate::preflight::{self, Refusal};
 use crate::progress::Progress;
 
 use outcome::{Ending, Outcome};
+use session::Session;
 
 /// How long the count of what is left may take, after the work is done.
 const LEFT_OVER_PATIENCE: Duration = Duration::from_mins(1);
 
 /// The same when the process was asked to end: the report must come out in time.
-const CANCELLED_PATIENCE: Duration = Duration::from_secs(1);
+const CANCELLED_PATIENCE: Duration = Duration::from_millis(750);
 
 /// `pgsweep run`.
 pub async fn run(args: &RunArgs, cancelled: CancellationToken) -> Exit {
@@ -94,75 +101,185 @@ async fn run_policy(
         run_id,
         "run begins"
     );
+    let call = Call { args, policy, cancelled, began };
     let mut outcome = Outcome::new(policy, run_id);
-    let exit = match steps(args, policy, cancelled, began, &mut outcome).await {
-        Ok(()) => outcome.conclude(),
-        // The database that was not reached in time is not what ended this run.
-        Err(Ending::Refused(Refusal::Failed(_))) if cancelled.is_cancelled() => {
-            outcome.end(Ending::Cancelled)
-        }
-        Err(ending) => outcome.end(ending),
+    let exit = match policy.mode() {
+        Mode::DryRun => match call.count(&mut outcome).await {
+            Ok(()) => outcome.conclude(),
+            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+        },
+        Mode::Enforce => match call.begin(&mut outcome).await {
+            Ok((session, tenure)) => call.carry_out(session, tenure, &mut outcome).await,
+            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+        },
     };
-    (outcome.into_report(began.elapsed()), exit)
+    (outcome.into_report(), exit)
 }
 
-/// The line of steps; what it learns on the way is in `outcome` also when it ends early.
-async fn steps(
-    args: &RunArgs,
-    policy: &Policy,
-    cancelled: &CancellationToken,
+/// One run as it was called for.
+struct Call<'a> {
+    args: &'a RunArgs,
+    policy: &'a Policy,
+    cancelled: &'a CancellationToken,
     began: Instant,
-    outcome: &mut Outcome,
-) -> Result<(), Ending> {
-    let url = args.database_url.as_deref().unwrap_or_default();
-    let mut database = Database::connect(url, args.connect_timeout, cancelled).await?;
-    let (now, plan, held) = tokio::select! {
-        measured = measured(&mut database, policy, outcome) => measured?,
-        // A count can be long, and nothing has changed yet.
-        () = cancelled.cancelled() => return Err(Ending::Cancelled),
-    };
-    if policy.mode() == Mode::Enforce {
+}
+
+/// What was planned and counted before the first row.
+struct Measured {
+    plan: Plan,
+    held: Vec<Held>,
+    fingerprints: Vec<Fingerprint>,
+}
+
+/// What was carried out, and what the rules still hold.
+pub struct Executed {
+    /// An entry for each rule.
+    pub done: Vec<Done>,
+    /// The same, where that could be counted.
+    pub left: Vec<Option<Held>>,
+    /// The row that the policy wants about a run that has concluded.
+    pub report_row: Option<Statement>,
+    /// Database time at the start of the run.
+    pub now: Timestamp,
+}
+
+impl<'a> Call<'a> {
+    /// Says what is to be known of the connection, and what is wrong with URL or CA, once: they are
+    /// the same whenever the run has to connect again.
+    fn read_address(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        let Self { args, policy, .. } = *self;
+        let url = args.connect.database_url.as_deref().unwrap_or_default();
+        let ca = args.connect.database_ca.as_deref();
+        let address = match &args.job_uid {
+            Some(_) => Address::parse_in_job(url, ca, policy.database()),
+            None => Address::parse(url, ca),
+        }?;
+        outcome.connecting(&address.announce());
+        Ok(())
+    }
+
+    /// A dry run: no ledger, no write.
+    async fn count(&self, outcome: &mut Outcome) -> Result<(), Ending> {
+        self.read_address(outcome)?;
+        let mut database =
+            session::connect(self.args, self.args.connect.connect_timeout, self.cancelled).await?;
+        tokio::select! {
+            measured = measured(&mut database, self.policy, None, outcome) => measured?,
+            // A count can be long, and nothing has changed yet.
+            () = self.cancelled.cancelled() => return Err(Ending::Cancelled),
+        };
+        outcome.took(self.began.elapsed());
+        database.close().await;
+        Ok(())
+    }
+
+    /// Begins in the ledger, which is made on the way where it is missing.
+    async fn begin(&self, outcome: &mut Outcome) -> Result<(Session<'a>, Tenure), Ending> {
+        self.read_address(outcome)?;
+        let Self { args, policy, cancelled, .. } = *self;
+        let mut database = session::connect(args, args.connect.connect_timeout, cancelled).await?;
+        install::ensure(&mut database).await?;
+        let run_id = outcome.run_id();
+        match session::begin(&mut database, args, policy, run_id, cancelled).await? {
+            None => Err(Ending::Cancelled),
+            Some(Begun::LockHeld) => Err(Ending::LockHeld),
+            Some(Begun::Held(reason)) => Err(Ending::Held(reason)),
+            Some(Begun::Run(tenure)) => {
+                outcome.began(tenure.now);
+                outcome.entered(&tenure);
+                let session = Session::new(database, tenure.ledger.clone(), args, cancelled);
+                Ok((session, *tenure))
+            }
+        }
+    }
+
+    /// The run itself, and its end in the ledger however it ends.
+    async fn carry_out(
+        &self,
+        mut session: Session<'_>,
+        tenure: Tenure,
+        outcome: &mut Outcome,
+    ) -> Exit {
+        let deadline = self.began.checked_add(self.policy.execution().max_duration.duration());
+        let deadline = deadline.and_then(|end| end.checked_sub(tenure.elapsed));
+        let deadline = deadline.unwrap_or(self.began);
+        let steps = self.steps(&mut session, &tenure, deadline, outcome).await;
+        outcome.took(tenure.elapsed + self.began.elapsed());
+        let exit = close::close(&mut session, steps, outcome, self.cancelled).await;
+        session.close().await;
+        exit
+    }
+
+    async fn steps(
+        &self,
+        session: &mut Session<'_>,
+        tenure: &Tenure,
+        deadline: Instant,
+        outcome: &mut Outcome,
+    ) -> Result<Executed, Ending> {
+        let Self { policy, cancelled, .. } = *self;
+        let now = tenure.now;
+        let counted = async {
+            let measured = measured(&mut session.database, policy, Some(now), outcome).await?;
+            let before = session.measured(&measured.held).await?;
+            Ok::<_, Ending>((measured, before))
+        };
+        let counted = tokio::select! {
+            counted = counted => Some(counted?),
+            () = cancelled.cancelled() => None,
+        };
+        let Some((Measured { plan, held, fingerprints }, before)) = counted else {
+            session.abandon();
+            return Err(Ending::Cancelled);
+        };
+        outcome.recorded(&before);
         let progress = Progress::new(held.iter().map(|held| held.rows).sum());
         let mut context = Context {
-            database: &mut database,
+            session,
+            before: &before,
+            fingerprints: &fingerprints,
             execution: policy.execution(),
             now,
-            deadline: began + policy.execution().max_duration.duration(),
+            lag: ReplicaLag::new(policy.execution().max_replica_lag.duration()),
+            deadline,
             cancelled,
             progress: &progress,
         };
         let done = execute(&mut context, policy, &plan).await;
         progress.end();
-        let left = left_over(&mut database, policy, &plan, now, &done, cancelled).await;
-        outcome.executed(&done, &left);
+        let left = left_over(session, policy, &plan, now, &done, cancelled).await;
+        Ok(Executed { done, left, report_row: plan.report_row(), now })
     }
-    database.close().await;
-    Ok(())
 }
 
 /// Plans and counts in one read-only snapshot, and lets the guards speak, before any row changes.
 async fn measured(
     database: &mut Database,
     policy: &Policy,
+    now: Option<Timestamp>,
     outcome: &mut Outcome,
-) -> Result<(Timestamp, Plan, Vec<Held>), Ending> {
+) -> Result<Measured, Ending> {
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
-    let now = database::now(&mut snapshot).await?;
+    let now = match now {
+        Some(now) => now,
+        None => database::now(&mut snapshot).await?,
+    };
     outcome.began(now);
     let plan = preflight::plan(&mut snapshot, policy, now).await?;
     let held = measure::held(&mut snapshot, &plan, now).await?;
     outcome.measured(&plan, &held);
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
+    let fingerprints = measure::fingerprints(&mut snapshot, policy.mode(), &plan).await?;
     snapshot.commit().await.map_err(Failure::from)?;
     match verdict {
         Some((rule, message)) => Err(Ending::Guarded { rule, message }),
-        None => Ok((now, plan, held)),
+        None => Ok(Measured { plan, held, fingerprints }),
     }
 }
 
 /// What each rule still holds; where that cannot be counted any more, what the numbers say.
 async fn left_over(
-    database: &mut Database,
+    session: &mut Session<'_>,
     policy: &Policy,
     plan: &Plan,
     now: Timestamp,
@@ -170,11 +287,11 @@ async fn left_over(
     cancelled: &CancellationToken,
 ) -> Vec<Option<Held>> {
     let mut failures = done.iter().filter_map(|done| done.failure.as_ref());
-    if failures.any(|failure| failure.kind == FailureKind::Unavailable) {
+    if session.is_abandoned() || failures.any(|failure| failure.kind == FailureKind::Unavailable) {
         return vec![None; done.len()];
     }
     let counted = async {
-        let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
+        let mut snapshot = session.database.begin(Purpose::Measure, policy.execution()).await?;
         measure::left(&mut snapshot, plan, now).await
     };
     let out_of_patience = async {
@@ -183,16 +300,18 @@ async fn left_over(
             () = tokio::time::sleep(LEFT_OVER_PATIENCE) => {}
         }
     };
-    tokio::select! {
-        counted = counted => match counted {
-            Ok(left) => left.into_iter().map(Some).collect(),
-            Err(failure) => {
-                tracing::warn!(error = %failure, "what is left could not be counted");
-                vec![None; done.len()]
-            }
-        },
-        () = out_of_patience => vec![None; done.len()],
+    let counted = tokio::select! {
+        counted = counted => Some(counted),
+        () = out_of_patience => None,
+    };
+    match counted {
+        Some(Ok(left)) => return left.into_iter().map(Some).collect(),
+        Some(Err(failure)) => {
+            tracing::warn!(error = %failure, "what is left could not be counted");
+        }
+        None => session.abandon(),
     }
+    vec![None; done.len()]
 }
 
 impl From<Failure> for Ending {
@@ -204,5 +323,17 @@ impl From<Failure> for Ending {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Ending::Refused(refusal)
+    }
+}
+
+impl From<install::Unready> for Ending {
+    fn from(unready: install::Unready) -> Self {
+        match unready {
+            install::Unready::Failed(failure) => failure.into(),
+            install::Unready::Lines { message, lines } => {
+                output::lines_for_owner(&lines);
+                Failure::wrong("42501", message).into()
+            }
+        }
     }
 }

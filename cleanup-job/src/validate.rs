@@ -1,7 +1,7 @@
 //! `pgsweep validate`: everything that can be said of a policy without a database.
 
 use policy::{Policy, Problem};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Output, ValidateArgs};
 use crate::exit::Exit;
@@ -10,12 +10,17 @@ use crate::output;
 
 /// `pgsweep validate`.
 pub fn validate(args: &ValidateArgs) -> Exit {
-    let sources = match load::sources(&args.policies) {
+    let unread = |message: &str| {
+        object(
+            "",
+            "",
+            &Err(vec![Problem { path: String::new(), message: message.to_owned() }]),
+            &[],
+        )
+    };
+    let sources = match load::sources_or_end(&args.policies, args.output, unread) {
         Ok(sources) => sources,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            return Exit::Wrong;
-        }
+        Err(exit) => return exit,
     };
     let mut worst = Exit::Done;
     for source in &sources {
@@ -31,18 +36,7 @@ pub fn validate(args: &ValidateArgs) -> Exit {
 fn show(format: Output, source: &Source, checked: &Result<Policy, Vec<Problem>>) {
     let next = checked.as_ref().map(next_runs).unwrap_or_default();
     if format != Output::Table {
-        let problems = checked.as_ref().err().cloned().unwrap_or_default();
-        output::object(
-            format,
-            &json!({
-                "policy": source.name(),
-                "origin": source.origin,
-                "valid": checked.is_ok(),
-                "rulesHash": checked.as_ref().map(Policy::rules_hash).unwrap_or_default(),
-                "problems": problems,
-                "nextRuns": next,
-            }),
-        );
+        output::object(format, &object(&source.name(), &source.origin, checked, &next));
         return;
     }
     match checked {
@@ -63,6 +57,22 @@ fn show(format: Output, source: &Source, checked: &Result<Policy, Vec<Problem>>)
             }
         }
     }
+}
+
+fn object(
+    name: &str,
+    origin: &str,
+    checked: &Result<Policy, Vec<Problem>>,
+    next: &[String],
+) -> Value {
+    json!({
+        "policy": name,
+        "origin": origin,
+        "valid": checked.is_ok(),
+        "rulesHash": checked.as_ref().map(Policy::rules_hash).unwrap_or_default(),
+        "problems": checked.as_ref().err().cloned().unwrap_or_default(),
+        "nextRuns": next,
+    })
 }
 
 /// The next five runs, in the policy's own time zone.

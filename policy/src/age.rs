@@ -60,9 +60,9 @@ impl Age {
         self.0
     }
 
-    /// Half of it, at least one millisecond.
-    pub(crate) fn half(self) -> Self {
-        Self((self.0 / 2).max(Duration::from_millis(1)))
+    /// One of `parts` equal parts of it, at least one millisecond.
+    pub(crate) fn share(self, parts: u32) -> Self {
+        Self((self.0 / parts.max(1)).max(Duration::from_millis(1)))
     }
 
     /// In whole milliseconds.

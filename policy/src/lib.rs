@@ -42,6 +42,7 @@ mod catalog;
 mod crd;
 mod explain;
 mod identifier;
+mod partition;
 mod plan;
 mod policy;
 mod problem;
@@ -60,13 +61,16 @@ pub use catalog::{
 pub use crd::*;
 pub use explain::Access;
 pub use identifier::{Identifier, IdentifierProblem, MAX_IDENTIFIER_BYTES, QualifiedTable};
+pub use partition::{Partition, PartitionBound};
 pub use plan::{Advice, Named, Plan, Remark, Step, Warning};
 pub use policy::{
     Action, Assignment, CellValue, ColumnCondition, Condition, Due, Execution, Join, Limits,
     NewCell, NewRow, NewValue, ObjectField, Policy, PolicyName, Related, RowValue, Rule, Test,
 };
 pub use problem::Problem;
-pub use report::{ActionKind, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals};
+pub use report::{
+    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+};
 pub use schedule::{Schedule, ScheduleProblem};
 pub use sql::{
     Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, REFERENCES_SQL, Statement, Value,

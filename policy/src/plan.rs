@@ -182,7 +182,7 @@ impl Step {
             // A subquery keeps the snapshot of its statement, and a cascade what it deletes: both
             // need a statement that begins when the rows are already held.
             locks_first: rule.related().next().is_some()
-                || (rule.action().removes_rows() && cascades),
+                || (matches!(rule.action(), Action::Delete | Action::Archive(_)) && cascades),
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),
@@ -333,6 +333,35 @@ impl Step {
     #[must_use]
     pub fn locks_first(&self) -> bool {
         self.locks_first
+    }
+
+    /// How many statements of a batch take time, one after the other.
+    #[must_use]
+    pub fn statements_of_a_batch(&self) -> u32 {
+        let absent = self.conditions.iter().filter(|it| matches!(it, Condition::NotExists(_)));
+        if self.locks_first { 2 + u32::try_from(absent.count()).unwrap_or(16) } else { 1 }
+    }
+
+    /// The tables whose change in mid-run ends the rule: its own, those that it looks at, and those
+    /// that it inserts into.
+    #[must_use]
+    pub fn tables(&self) -> Vec<QualifiedTable> {
+        let related = self.conditions.iter().filter_map(|condition| match condition {
+            Condition::Exists(related) | Condition::NotExists(related) => Some(&related.table),
+            Condition::Column(_) | Condition::AnyOf(_) => None,
+        });
+        let archive = match &self.action {
+            Action::Archive(into) => Some(into),
+            _ => None,
+        };
+        let emitted = self.emit.iter().map(|row| &row.into);
+        let mut tables = vec![self.table.clone()];
+        for table in related.chain(archive).chain(emitted) {
+            if !tables.contains(table) {
+                tables.push(table.clone());
+            }
+        }
+        tables
     }
 
     /// The most rows that this step changes in one run.

@@ -6,7 +6,7 @@ mod rule;
 use std::fmt;
 
 use crate::age::Age;
-use crate::crd::{Mode, OnRuleError};
+use crate::crd::{ConcurrencyPolicy, DatabaseSpec, Mode, OnRuleError};
 use crate::schedule::Schedule;
 
 pub use row::{CellValue, NewCell, NewRow, ObjectField, RowValue};
@@ -36,11 +36,13 @@ pub struct Policy {
     pub(crate) generation: i64,
     pub(crate) rules_hash: String,
     pub(crate) mode: Mode,
+    pub(crate) concurrency: ConcurrencyPolicy,
     pub(crate) schedule: Schedule,
     pub(crate) limits: Limits,
     pub(crate) execution: Execution,
     pub(crate) rules: Vec<Rule>,
     pub(crate) report: Option<NewRow>,
+    pub(crate) database: DatabaseSpec,
 }
 
 impl Policy {
@@ -68,6 +70,12 @@ impl Policy {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What happens to a run that meets an earlier one.
+    #[must_use]
+    pub fn concurrency(&self) -> ConcurrencyPolicy {
+        self.concurrency
     }
 
     /// When runs are due.
@@ -98,6 +106,12 @@ impl Policy {
     #[must_use]
     pub fn report(&self) -> Option<&NewRow> {
         self.report.as_ref()
+    }
+
+    /// The Secrets that a Job finds its database by.
+    #[must_use]
+    pub fn database(&self) -> &DatabaseSpec {
+        &self.database
     }
 
     /// The same policy with another mode: `run --dry-run`.
@@ -135,4 +149,13 @@ pub struct Execution {
     pub max_duration: Age,
     /// What happens to the later rules when one fails.
     pub on_rule_error: OnRuleError,
+}
+
+impl Execution {
+    /// The same with the time of a batch shared out among `statements` of it, so that all of them
+    /// together end in time.
+    #[must_use]
+    pub fn for_statements(&self, statements: u32) -> Self {
+        Self { batch_timeout: self.batch_timeout.share(statements), ..self.clone() }
+    }
 }

@@ -48,15 +48,19 @@ pub struct RunReport {
     /// Pods that it took.
     #[serde(default)]
     pub attempts: i32,
+    /// Names of warnings about the run as a whole; those about a rule are with the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What each rule did, in their order.
     #[serde(default)]
     pub rules: Vec<RuleOutcome>,
     /// Running totals of the ledger; absent where there is no ledger.
     #[serde(default)]
     pub totals: Option<Totals>,
-    /// Runs before this one, in short.
+    /// The last runs before this one, newest first, in short: a report that nobody could read is made
+    /// up for by the next.
     #[serde(default)]
-    pub earlier: Vec<Value>,
+    pub earlier: Vec<EarlierRun>,
     /// True when less important parts were left out to fit the termination message.
     #[serde(default)]
     pub truncated: bool,
@@ -124,6 +128,24 @@ pub struct Totals {
     pub rows_affected: i64,
 }
 
+/// A run that ended before this one, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EarlierRun {
+    /// UID of its Job.
+    pub run_id: String,
+    /// How it ended.
+    pub result: RunResult,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+    /// Database time at its start (RFC 3339).
+    pub start_time: String,
+    /// How long it took, in seconds.
+    pub duration_seconds: f64,
+    /// Rows that it changed.
+    pub affected: i64,
+}
+
 /// How a run ended.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -142,6 +164,12 @@ pub enum RunResult {
 }
 
 impl RunResult {
+    /// From its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        serde_json::from_value(Value::from(word)).ok()
+    }
+
     /// The word of report, status and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -183,6 +211,12 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// From its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        serde_json::from_value(Value::from(word)).ok()
+    }
+
     /// The word of report and status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -216,6 +250,12 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// From its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        serde_json::from_value(Value::from(word)).ok()
+    }
+
     /// The word of report and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -241,7 +281,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The word of report and plan.
+    /// The word of reports, plans and the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -66,7 +66,6 @@ fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<String> {
         "object" => value.is_object(),
         _ => true,
     };
-    let fits = fits || (value.is_null() && schema.nullable == Some(true));
     (!fits).then(|| format!("must be of type {wanted}, not {}", kind_of(value)))
 }
 
@@ -180,9 +179,14 @@ fn prune(schema: &JSONSchemaProps, value: &Value) -> Value {
                 };
                 let pruned = prune(schema, value);
                 let default = schema.default.as_ref().is_some_and(|default| default.0 == pruned);
-                let empty = schema.properties.is_some()
-                    && schema.default.is_some()
-                    && pruned.as_object().is_some_and(Map::is_empty);
+                let empty = match &pruned {
+                    Value::Object(fields) => {
+                        fields.is_empty() && schema.properties.is_some() && schema.default.is_some()
+                    }
+                    // A list that must have entries is refused when it is empty.
+                    Value::Array(items) => items.is_empty(),
+                    _ => false,
+                };
                 (!default && !empty && !pruned.is_null()).then(|| (name.clone(), pruned))
             });
             Value::Object(kept.collect())

@@ -10,6 +10,7 @@
 mod batch;
 mod condition;
 mod measure;
+mod partition;
 mod row;
 #[cfg(test)]
 mod tests;

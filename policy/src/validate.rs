@@ -17,7 +17,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::age::Age;
-use crate::crd::{CleanupPolicySpec, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME};
+use crate::crd::{
+    CleanupPolicySpec, ConcurrencyPolicy, DurationText, GROUP, MAX_POLICY_BYTES, MAX_POLICY_NAME,
+    Mode, SecretSource,
+};
 use crate::policy::{Execution, Limits, NewRow, Policy, PolicyName};
 use crate::problem::Problem;
 use crate::schedule::Schedule;
@@ -42,8 +45,13 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     let settings = shell.and_then(|shell| settings(&shell, &mut problems));
     check_size(document, &mut problems);
 
-    if let (Some(name), Some((schedule, limits, execution, mode)), true) =
-        (name, settings, problems.is_empty())
+    let database = spec.get("database").and_then(piece);
+    if let (
+        Some(name),
+        Some((schedule, limits, execution, mode, concurrency)),
+        Some(database),
+        true,
+    ) = (name, settings, database, problems.is_empty())
     {
         let generation = generation.unwrap_or(0);
         let rules_hash = rules_hash(spec);
@@ -52,11 +60,13 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
             generation,
             rules_hash,
             mode,
+            concurrency,
             schedule,
             limits,
             execution,
             rules,
             report,
+            database,
         });
     }
     problems.sort_by_cached_key(|problem| (natural(&problem.path), problem.message.clone()));
@@ -83,7 +93,7 @@ fn report(spec: &Value, problems: &mut Vec<Problem>) -> Option<NewRow> {
     row::new_row(value, "spec.report", row::Place::Report(&names), problems)
 }
 
-type Settings = (Schedule, Limits, Execution, crate::crd::Mode);
+type Settings = (Schedule, Limits, Execution, Mode, ConcurrencyPolicy);
 
 fn check_kind(document: &Value, problems: &mut Vec<Problem>) {
     let version = format!("{GROUP}/v1alpha1");
@@ -162,13 +172,15 @@ fn piece<T: DeserializeOwned>(value: &Value) -> Option<T> {
 
 fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Settings> {
     refuse_when_set(spec.approval.is_some(), "spec", "approval", problems);
-    refuse_when_set(spec.database.ca_from.is_some(), "spec.database", "caFrom", problems);
-    check_secret(spec, problems);
+    check_secret("spec.database.urlFrom", &spec.database.url_from, problems);
+    if let Some(ca) = &spec.database.ca_from {
+        check_secret("spec.database.caFrom", ca, problems);
+    }
     check_labels(spec, problems);
     let schedule = schedule(&spec.schedule, &spec.time_zone, problems);
     let execution = execution(spec, problems)?;
     let limits = Limits { max_rows_per_run: spec.limits.max_rows_per_run };
-    Some((schedule?, limits, execution, spec.mode))
+    Some((schedule?, limits, execution, spec.mode, spec.concurrency_policy))
 }
 
 fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option<Schedule> {
@@ -188,9 +200,9 @@ fn schedule(expression: &str, zone: &str, problems: &mut Vec<Problem>) -> Option
     parsed.ok()
 }
 
-fn check_secret(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) {
-    let reference = &spec.database.url_from.secret_key_ref;
-    let path = "spec.database.urlFrom.secretKeyRef";
+fn check_secret(field: &str, source: &SecretSource, problems: &mut Vec<Problem>) {
+    let reference = &source.secret_key_ref;
+    let path = format!("{field}.secretKeyRef");
     if !reference.name.is_empty() && !reference.name.split('.').all(is_dns_label) {
         let message = "must be the name of a Secret: lower-case letters, digits, '-' and '.'";
         problems.push(Problem::new(format!("{path}.name"), message));
@@ -239,7 +251,7 @@ fn execution(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Ex
     let execution = Execution {
         batch_size: i64::from(written.batch_size),
         // A batch that took as long as it may would often be cancelled: half of it is the aim then.
-        target_batch_duration: target_batch_duration?.min(batch_timeout.half()),
+        target_batch_duration: target_batch_duration?.min(batch_timeout.share(2)),
         batch_timeout,
         lock_timeout: lock_timeout?,
         statement_timeout: statement_timeout?,

@@ -1,19 +1,24 @@
 //! A database for each test, on one real Postgres.
 //!
 //! The server is the one that `PGSWEEP_TEST_POSTGRES` names; without it each test process starts
-//! one on its first use, which ends with the process.
+//! one on its first use, which ends with the process. [`server_of`] has a server of each version in
+//! the same way.
 
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use local_postgres::{LocalPostgres, Options, ServerUrl};
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use local_postgres::{LocalPostgres, Options, ServerUrl, Version};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Decode, PgConnection, Postgres, Type};
 use tokio::sync::OnceCell;
 
 use crate::progress::say;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
+use crate::{skip, wait};
 
+/// What `pgsweep` calls itself.
+const PGSWEEP: &str = "pgsweep";
 /// Enough for a test with two parties; a server has to do for many tests at once.
 const CONNECTIONS: u32 = 5;
 
@@ -38,11 +43,14 @@ impl Database {
         administer(server, &[format!("CREATE DATABASE {name}")])
             .await
             .context("failed to create a test's database")?;
-        let url = server.database(&name).to_string();
+        let options: PgConnectOptions = server
+            .database(&name)
+            .to_string()
+            .parse()
+            .context("failed to understand the URL of the tests' Postgres")?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
-            .connect_lazy(&url)
-            .context("failed to understand the URL of the tests' Postgres")?;
+            .connect_lazy_with(options.application_name("test"));
         Ok(Self { server: server.clone(), name, pool, roles: std::sync::Mutex::default() })
     }
 
@@ -91,6 +99,19 @@ impl Database {
             .with_context(|| format!("failed to run: {sql}"))
     }
 
+    /// Waits until the server has done with every run: a backend notices late that its client was
+    /// killed, and ends what it is doing first.
+    pub async fn left_by_runs(&self) -> Result<()> {
+        let runs = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = '{PGSWEEP}'"
+        );
+        wait::until("the server to be done with a run", Duration::from_secs(20), async || {
+            Ok((self.scalar::<i64>(&runs).await? == 0).then_some(()))
+        })
+        .await
+    }
+
     /// A user who may log in and nothing more; returns the address with their login.
     pub async fn create_user(&self) -> Result<ServerUrl> {
         let unique = uuid::Uuid::new_v4().simple().to_string();
@@ -132,15 +153,38 @@ pub async fn shared_server() -> Result<ServerUrl> {
     if let Some(url) = &settings.postgres {
         return ServerUrl::parse(url);
     }
-    let postgres = OWN
-        .get_or_try_init(async || {
-            let options = Options::new(&settings.cache);
-            tokio::task::spawn_blocking(move || LocalPostgres::start(&options))
-                .await
-                .context("the start of a Postgres was cut off")?
-        })
-        .await?;
+    let postgres = OWN.get_or_try_init(|| start(Options::new(&settings.cache))).await?;
     Ok(postgres.address().clone())
+}
+
+/// The server of one version that all tests share, or nothing where the test is to be skipped: it
+/// has then said why, and how to enable it.
+pub async fn server_of(version: Version) -> Result<Option<ServerUrl>> {
+    static OWN: [OnceCell<LocalPostgres>; Version::ALL.len()] =
+        [const { OnceCell::const_new() }; Version::ALL.len()];
+    let settings = Settings::get()?;
+    if let Some((_, url)) = settings.postgres_of.iter().find(|(given, _)| *given == version) {
+        return Ok(Some(ServerUrl::parse(url)?));
+    }
+    let place = Version::ALL.iter().position(|known| *known == version);
+    let own = place.and_then(|place| OWN.get(place)).context("every version has a place")?;
+    let options = Options { version: Some(version), ..Options::new(&settings.cache) };
+    match own.get_or_try_init(|| start(options)).await {
+        Ok(postgres) => Ok(Some(postgres.address().clone())),
+        Err(error) => skip(&without(version, &error)),
+    }
+}
+
+/// Why a version is not here, with the ways to have it.
+pub(crate) fn without(version: Version, error: &anyhow::Error) -> String {
+    let variable = settings::postgres_of(version);
+    format!("{error:#}; or name a server of {version} by {variable}=<its superuser's URL>")
+}
+
+async fn start(options: Options) -> Result<LocalPostgres> {
+    tokio::task::spawn_blocking(move || LocalPostgres::start(&options))
+        .await
+        .context("the start of a Postgres was cut off")?
 }
 
 async fn administer(server: &ServerUrl, statements: &[String]) -> Result<()> {

@@ -27,25 +27,36 @@
 //! - A namespace refuses pods that are not `restricted`; it and the database go when the test ends.
 //! - Faults are for clusters of the test's own: [`own_cluster`], then [`Cluster::pause`],
 //!   [`Cluster::kill`], [`Cluster::restart`].
+//! - Faults of Postgres likewise: [`Server`] is the test's own, [`proxy`] stops or cuts a client at
+//!   any message, [`replica`], [`pooler`] and [`tls`] start what a server can have around it.
+//! - [`decoder`] tells what was changed, from the WAL; [`job`] runs, freezes and kills `pgsweep`.
 //! - Nothing sleeps: [`wait::until`] and [`cluster::Namespace::wait`] wait for what is to happen.
 //!
-//! `cargo xtask test` starts the shared cluster and server and names them in the environment; see
+//! `cargo xtask test` starts the shared cluster and servers and names them in the environment; see
 //! [`settings`].
 
 pub mod chart;
 pub mod cluster;
 pub mod command;
 pub mod database;
+pub mod decoder;
 mod hash;
 pub mod image;
 pub mod job;
 pub mod machine;
+pub mod pooler;
 pub mod progress;
+pub mod proxy;
+pub mod replica;
+pub mod server;
 pub mod settings;
 mod skip;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 
 pub use cluster::Cluster;
 pub use database::Database;
+pub use local_postgres::Version;
+pub use server::Server;
 pub use skip::{cluster, own_cluster, skip};

@@ -1,6 +1,7 @@
 //! Tells a human on standard error what takes so long, and that it goes on.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Logs of CI are read afterwards: there a sign of life now and then is enough.
@@ -10,6 +11,17 @@ const ON_TERMINAL: Duration = Duration::from_millis(250);
 /// One line. That nobody can be told is no reason to fail.
 pub fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// Holds the progress of all work back, while something else is being shown; and lets it go on.
+pub fn hold(held: bool) {
+    HELD.store(held, Ordering::Relaxed);
+}
+
+fn is_held() -> bool {
+    HELD.load(Ordering::Relaxed)
 }
 
 /// A piece of work that takes long enough to be watched.
@@ -26,7 +38,9 @@ impl Step {
     #[must_use]
     pub fn begin(what: impl Into<String>, about: &str) -> Self {
         let what = what.into();
-        say(&format!("{what} ({about}) …"));
+        if !is_held() {
+            say(&format!("{what} ({about}) …"));
+        }
         let now = Instant::now();
         Self { what, begun: now, shown: now, terminal: io::stderr().is_terminal() }
     }
@@ -34,7 +48,7 @@ impl Step {
     /// Says how far it is; may be called as often as one likes.
     pub fn tick(&mut self, note: &str) {
         let pause = if self.terminal { ON_TERMINAL } else { WITHOUT_TERMINAL };
-        if self.shown.elapsed() < pause {
+        if self.shown.elapsed() < pause || is_held() {
             return;
         }
         self.shown = Instant::now();
@@ -49,6 +63,9 @@ impl Step {
 
     /// Says that it is done, and how long it took.
     pub fn done(self) {
+        if is_held() {
+            return;
+        }
         let start = if self.terminal { "\r\u{1b}[K" } else { "" };
         say(&format!("{start}{}: done in {}", self.what, minutes(self.begun.elapsed())));
     }

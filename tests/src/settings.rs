@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
+use local_postgres::Version;
 
 /// Where built tools and fetched servers are kept; `~/.cache/pgsweep` unless set.
 pub const CACHE: &str = "PGSWEEP_CACHE";
@@ -16,6 +17,12 @@ pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
+/// The same for one version: `PGSWEEP_TEST_POSTGRES_15` and so on.
+#[must_use]
+pub fn postgres_of(version: Version) -> String {
+    format!("{POSTGRES}_{}", version.number())
+}
+
 /// The variables, read once.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -25,6 +32,8 @@ pub struct Settings {
     pub cluster: Option<PathBuf>,
     /// See [`POSTGRES`].
     pub postgres: Option<String>,
+    /// See [`postgres_of`].
+    pub postgres_of: Vec<(Version, String)>,
     /// See [`SKIPS`].
     pub skips: Option<PathBuf>,
     /// See [`CI`].
@@ -57,6 +66,10 @@ impl Settings {
             cache,
             cluster: variable(CLUSTER).map(PathBuf::from),
             postgres: variable(POSTGRES),
+            postgres_of: Version::ALL
+                .into_iter()
+                .filter_map(|version| Some((version, variable(&postgres_of(version))?)))
+                .collect(),
             skips: variable(SKIPS).map(PathBuf::from),
             ci: variable(CI).is_some_and(|value| value == "true"),
         })

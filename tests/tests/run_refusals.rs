@@ -115,6 +115,8 @@ async fn each_privilege_that_is_taken_away_is_named_and_no_row_changes() -> Resu
         .and_then(|rest| rest.split(':').next())
         .context("a role")?
         .to_owned();
+    let made = job::pgsweep(&database.url(), &["init", "--role", &name]).await?;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
     for (revoked, words) in [
         ("USAGE ON SCHEMA app", "USAGE ON SCHEMA \"app\""),
         ("SELECT ON app.codes", "SELECT ON \"app\".\"codes\""),

@@ -5,58 +5,6 @@ use serde_json::json;
 use tests::Database;
 use tests::job::{self, DELETE_OLD, codes, fingerprint, policy, run_on, with};
 
-/// G11 to G16: the five rules of Table-Talk, against the statements that the requirements print.
-#[tokio::test]
-async fn table_talk_ends_exactly_what_the_requirements_statements_end() -> Result<()> {
-    let tables = include_str!("../../examples/table-talk-sessions.sql");
-    let example = include_str!("../../examples/table-talk-sessions.yaml");
-    let database = Database::create().await?;
-    database.execute(tables).await?;
-    // The witness: the same tables, handled by the requirements' own SQL, at the same moment.
-    database
-        .execute(
-            "CREATE SCHEMA witness;
-             CREATE TABLE witness.sessions AS TABLE table_talk.sessions;
-             CREATE TABLE witness.participants AS TABLE table_talk.session_participants",
-        )
-        .await?;
-    let policy: serde_json::Value = serde_saphyr::from_str(example)?;
-    let ended = job::run(&policy, &database.url(), &[]).await?;
-    assert_eq!(ended.code, Some(0), "{}", ended.output);
-    let now = ended.report["startTime"].as_str().unwrap_or_default();
-    database
-        .execute(&format!(
-            "UPDATE witness.sessions SET dual_status = 'ended', expires_at = '{now}', pairing_code_hash = NULL
-               WHERE dual_status = 'waiting' AND pairing_expires_at < '{now}';
-             UPDATE witness.sessions SET expires_at = '{now}'
-               WHERE last_activity_at < '{now}'::timestamptz - interval '30 minutes' AND expires_at > '{now}';
-             UPDATE witness.participants SET disconnected_at = '{now}'
-               WHERE last_seen_at < '{now}'::timestamptz - interval '5 minutes' AND disconnected_at IS NULL;
-             DELETE FROM witness.participants WHERE session_id IN (
-               SELECT session_id FROM witness.sessions WHERE expires_at < '{now}'::timestamptz - interval '1 hour');
-             DELETE FROM witness.sessions WHERE expires_at < '{now}'::timestamptz - interval '1 hour';
-             UPDATE witness.sessions SET expires_at = '{now}'
-               WHERE created_at < '{now}'::timestamptz - interval '24 hours' AND expires_at > '{now}'"
-        ))
-        .await?;
-    for (ours, theirs) in [
-        ("table_talk.sessions", "witness.sessions"),
-        ("table_talk.session_participants", "witness.participants"),
-    ] {
-        let (ours, theirs) =
-            (fingerprint(&database, ours).await?, fingerprint(&database, theirs).await?);
-        assert_eq!(ours, theirs);
-    }
-    let affected: Vec<_> = ended.report["rules"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|rule| &rule["affected"])
-        .collect();
-    assert_eq!(affected, [&json!(8000), &json!(8000), &json!(16000), &json!(10000), &json!(4000)]);
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_second_run_changes_nothing() -> Result<()> {
     let database = codes(500).await?;

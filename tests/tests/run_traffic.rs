@@ -100,6 +100,7 @@ async fn a_row_that_the_app_lets_go_unchanged_goes_in_the_second_pass() -> Resul
     Ok(())
 }
 
+/// Proves: A10.
 #[tokio::test]
 async fn sigterm_in_mid_run_leaves_whole_batches_and_a_true_report() -> Result<()> {
     let database = overdue_codes(5000).await?;
@@ -183,9 +184,12 @@ async fn a_foreign_key_that_refuses_ends_its_rule_and_no_row_content_leaks() -> 
     let stop = with(both.clone(), "/execution", json!({"onRuleError": "Stop"}));
     let ended = run_on(&database, &stop).await?;
     assert_eq!(ended.report["rules"][1]["affected"], 0, "Stop: {}", ended.output);
+    assert_eq!((ended.rule("affected"), ended.rule("failed")), (&json!(99), &json!(1)));
+    assert_eq!(count(&database).await?, 1, "the row that is pointed at");
     let ended = run_on(&database, &both).await?;
     assert_eq!(ended.code, Some(11), "{}", ended.output);
     assert_eq!(ended.rule("sqlState"), "23503");
+    assert_eq!(ended.rule("failed"), 1);
     assert_eq!(ended.report["rules"][1]["affected"], 100);
     let message = ended.rule("message").as_str().unwrap_or_default();
     assert!(message.contains("table \"child\"") && message.contains("constraint"), "{message}");

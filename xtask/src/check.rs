@@ -5,6 +5,7 @@
 mod arrows;
 mod chart;
 mod documents;
+mod requirements;
 mod sources;
 
 use anyhow::{Result, bail};
@@ -13,12 +14,13 @@ use crate::generate;
 
 type Check = fn() -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("dependency arrows", arrows::findings),
     ("generated files", stale_files),
     ("sources", sources::findings),
     ("chart", chart::findings),
     ("documents", documents::findings),
+    ("requirements", requirements::findings),
 ];
 
 /// Runs every check and prints what it found.

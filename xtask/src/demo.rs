@@ -6,25 +6,52 @@
 mod data;
 mod kubernetes;
 mod show;
+mod stage;
 
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use local_postgres::LocalPostgres;
-use tests::cluster::{Cluster, Options};
-use tests::machine;
 use tests::settings::Settings;
+use tests::{machine, progress};
+use tokio::task::JoinHandle;
 
 use crate::{process, workspace};
 
 use data::SampleDatabase;
 use show::{chapter, line};
+use stage::Stage;
 
-/// The policy that the demo runs.
-const POLICY: &str = "examples/table-talk-sessions.yaml";
+/// A policy of `examples/`.
+struct Example {
+    /// Its name and that of its file.
+    name: &'static str,
+    namespace: &'static str,
+    /// Whether it runs as soon as it is applied.
+    runs_at_once: bool,
+}
+
+impl Example {
+    const fn new(name: &'static str, namespace: &'static str, runs_at_once: bool) -> Self {
+        Self { name, namespace, runs_at_once }
+    }
+
+    fn file(&self) -> String {
+        format!("examples/{}.yaml", self.name)
+    }
+}
+
+/// The one that is shown at length.
+const FIRST: Example = Example::new("table-talk-sessions", "table-talk", true);
+const OTHERS: [Example; 4] = [
+    Example::new("tarot-reading-sessions", "tarot", false),
+    Example::new("after-hours-messages", "after-hours", false),
+    Example::new("after-hours-sessions", "after-hours", false),
+    Example::new("kitchen-sink", "kitchen", true),
+];
 
 /// What `cargo xtask demo` takes.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct Args {
     /// End after act one: no Kubernetes
     #[arg(long)]
@@ -59,71 +86,69 @@ pub fn run(args: &Args) -> Result<()> {
 
 async fn acts(args: &Args) -> Result<()> {
     let settings = Settings::get()?;
-    // The job is built with the cluster's address unknown, and Postgres listens where pods reach
-    // it: so the cluster, where there is one to come, is started between the acts.
-    act_one(settings).await?;
-    if args.no_cluster {
-        return Ok(());
+    chapter("Act one: the example policies against a real Postgres");
+    build_job()?;
+    let obstacle = match &args.context {
+        _ if args.no_cluster => Some("--no-cluster"),
+        Some(_) => None,
+        None => machine::cluster_obstacle(),
+    };
+    // What act two needs is made ready behind act one, and says nothing until that is over.
+    progress::hold(true);
+    let stage = obstacle.is_none().then(|| tokio::spawn(Stage::set(args.clone(), settings)));
+    let shown = act_one(settings).await;
+    progress::hold(false);
+    shown?;
+    match (stage, obstacle) {
+        (Some(stage), _) => act_two(args, stage).await,
+        (None, Some(obstacle)) if !args.no_cluster => {
+            line(&format!("Act two needs a Kubernetes, and this machine starts none: {obstacle}"));
+            line("Name one of yours with --context NAME --host-address IP.");
+            Ok(())
+        }
+        (None, _) => Ok(()),
     }
-    if let (None, Some(obstacle)) = (&args.context, machine::cluster_obstacle()) {
-        line(&format!("Act two needs a Kubernetes, and this machine starts none: {obstacle}"));
-        line("Name one of yours with --context NAME --host-address IP.");
-        return Ok(());
-    }
-    act_two(args, settings).await
 }
 
 async fn act_one(settings: &Settings) -> Result<()> {
-    chapter("Act one: a policy against a real Postgres");
-    build_job()?;
     let postgres = start_postgres(settings, &[]).await?;
+    line(&format!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source()));
+    line("filling the tables of examples/*.sql");
     let database = SampleDatabase::fill(&postgres.url("postgres")).await?;
     database.describe().await?;
     let job = workspace::target()?.join("debug/pgsweep");
-    let url = &database.url();
-    for arguments in [&["run", "--dry-run"][..], &["run"], &["run"]] {
-        show::command("pgsweep", arguments, POLICY);
+    let run = |arguments: &[&str], example: &Example| {
+        let file = example.file();
+        show::command("pgsweep", arguments, &file);
         let mut command = process::program(&job);
-        command.args(arguments).args(["--file", POLICY, "--log-level", "warn"]);
-        process::run(command.env("DATABASE_URL", url))?;
-    }
+        command.args(arguments).args(["--file", &file, "--log-level", "warn"]);
+        process::run(command.env("DATABASE_URL", database.url()))
+    };
+    run(&["run", "--dry-run"], &FIRST)?;
+    run(&["run"], &FIRST)?;
+    run(&["run"], &FIRST)?;
     database.describe().await?;
+    for example in &OTHERS {
+        run(&["run"], example)?;
+    }
     postgres.stop()
 }
 
-async fn act_two(args: &Args, settings: &Settings) -> Result<()> {
-    chapter("Act two: the same policy on Kubernetes");
-    let images = build_images().await?;
-    let own = match &args.context {
-        Some(_) => None,
-        None => Some(Cluster::start(Options::from_environment()?).await?),
-    };
-    let host = match (&own, args.host_address) {
-        (Some(cluster), _) => IpAddr::V4(cluster.host_address()),
-        (None, Some(address)) => address,
-        (None, None) => anyhow::bail!("--context needs --host-address"),
-    };
-    let postgres = start_postgres(settings, &[host]).await?;
-    let database = SampleDatabase::fill(&postgres.url("postgres")).await?;
-    let target = match (&own, &args.context) {
-        (Some(cluster), _) => kubernetes::Target::Own(cluster),
-        (None, context) => kubernetes::Target::Context {
-            name: context.clone().unwrap_or_default(),
-            load: args.load_image.clone(),
-            helm: tests::tools::helm(&settings.cache)?,
-        },
-    };
-    kubernetes::play(&target, &images, &database, host).await?;
+async fn act_two(args: &Args, stage: JoinHandle<Result<Stage>>) -> Result<()> {
+    chapter("Act two: the same policies on Kubernetes");
+    let stage = stage.await.context("the preparation of act two was cut off")??;
+    let Stage { own, host, postgres, database, .. } = &stage;
+    line(&format!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source()));
+    let target = stage.target(args);
+    kubernetes::play(&target, database, *host).await?;
     if args.keep {
-        kubernetes::explain(&target, &database);
+        kubernetes::explain(&target, database);
         tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     }
-    kubernetes::clean_up(&target).await?;
-    postgres.stop()?;
-    match own {
-        Some(cluster) => cluster.stop().await,
-        None => Ok(()),
+    if own.is_none() {
+        kubernetes::clean_up(&target).await?;
     }
+    stage.strike().await
 }
 
 fn build_job() -> Result<()> {
@@ -131,16 +156,8 @@ fn build_job() -> Result<()> {
     process::run(&mut process::cargo(["build", "--quiet", "--locked", "--package", "cleanup-job"]))
 }
 
-async fn build_images() -> Result<Vec<tests::image::ReleaseImage>> {
-    let target = workspace::target()?;
-    let build = move || tests::image::build_release_images(workspace::root(), &target);
-    tokio::task::spawn_blocking(build).await?
-}
-
 async fn start_postgres(settings: &Settings, also: &[IpAddr]) -> Result<LocalPostgres> {
     let mut options = local_postgres::Options::new(&settings.cache);
     options.listen_addresses.extend(also);
-    let postgres = tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await??;
-    line(&format!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source()));
-    Ok(postgres)
+    tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await?
 }

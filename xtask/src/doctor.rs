@@ -3,8 +3,9 @@
 use std::process::Command;
 
 use anyhow::Result;
-use tests::machine;
-use tests::settings::Settings;
+use local_postgres::{Presence, Version, presence};
+use tests::settings::{self, Settings};
+use tests::{machine, pooler};
 
 use crate::{deny, process};
 
@@ -63,10 +64,29 @@ pub fn run() -> Result<()> {
     } else {
         println!("later   cargo-deny is built by the first `cargo xtask ci`");
     }
+    for version in Version::ALL {
+        tell_of(version);
+    }
+    match pooler::obstacle() {
+        None => println!("ok      PgBouncer, for the tests by way of a pooler"),
+        Some(obstacle) => println!("absent  for the tests by way of a pooler: {obstacle}"),
+    }
     match machine::cluster_obstacle() {
         None => println!("ok      this machine can run the test bed's Kubernetes"),
         Some(obstacle) => println!("absent  Kubernetes: {obstacle}"),
     }
     println!("\nwhat is built or fetched once is kept in {}", cache.display());
     Ok(())
+}
+
+fn tell_of(version: Version) {
+    match presence(version) {
+        Presence::Installed(name) => println!("ok      {version}: {name}"),
+        Presence::Fetched => println!("later   {version} is fetched by the first test on it"),
+        Presence::Absent(package) => println!(
+            "absent  {version}, for the tests on it; apt-get install {package}, or name a server \
+             by {}",
+            settings::postgres_of(version)
+        ),
+    }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, bail};
-use local_postgres::LocalPostgres;
+use local_postgres::{LocalPostgres, Version};
 use tests::cluster::{Cluster, Options};
 use tests::image::build_release_images;
 use tests::machine;
@@ -33,6 +33,8 @@ pub struct Args {
 struct Bed {
     cluster: Option<Cluster>,
     postgres: LocalPostgres,
+    /// One more for each version that the first is not.
+    versions: Vec<(Version, LocalPostgres)>,
 }
 
 /// Runs the tests; an error when one failed, or was skipped where CI does not allow it.
@@ -62,12 +64,16 @@ impl Bed {
         let postgres = start_postgres(cluster.as_ref(), settings).await?;
         let version = postgres.version().unwrap_or("a server of yours");
         println!("Postgres: {version}, {}", postgres.source());
-        Ok(Self { cluster, postgres })
+        let versions = start_versions(&postgres, settings).await?;
+        Ok(Self { cluster, postgres, versions })
     }
 
     /// One that was there before stays.
     async fn stop(self) -> Result<()> {
         self.postgres.stop()?;
+        for (_, postgres) in self.versions {
+            postgres.stop()?;
+        }
         match self
             .cluster
             .filter(|_| Settings::get().is_ok_and(|settings| settings.cluster.is_none()))
@@ -102,6 +108,34 @@ async fn start_postgres(cluster: Option<&Cluster>, settings: &Settings) -> Resul
     tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await?
 }
 
+/// A server of each version beside the first one. What this machine cannot have the tests that need
+/// it will say.
+async fn start_versions(
+    first: &LocalPostgres,
+    settings: &Settings,
+) -> Result<Vec<(Version, LocalPostgres)>> {
+    let first = first.version().and_then(Version::of);
+    let given = |version| settings.postgres_of.iter().any(|(other, _)| *other == version);
+    let mut starts = Vec::new();
+    for version in Version::ALL {
+        if first == Some(version) || given(version) {
+            continue;
+        }
+        let mut options = local_postgres::Options::new(&settings.cache);
+        options.version = Some(version);
+        let start = tokio::task::spawn_blocking(move || LocalPostgres::start(&options));
+        starts.push((version, start));
+    }
+    let mut servers = Vec::new();
+    for (version, start) in starts {
+        match start.await? {
+            Ok(server) => servers.push((version, server)),
+            Err(error) => println!("tests on {version} are skipped: {error:#}"),
+        }
+    }
+    Ok(servers)
+}
+
 async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
     // Tests run the binaries as people do; `cargo test` alone does not build them.
     process::run(&mut process::cargo(["build", "--workspace", "--bins", "--locked"]))?;
@@ -116,6 +150,12 @@ async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
     // Most of a test's time is waiting for a cluster or a database.
     command.env("RUST_TEST_THREADS", "6");
     command.env(settings::POSTGRES, bed.postgres.url("postgres"));
+    let first = bed.postgres.version().and_then(Version::of);
+    let first = first.map(|version| (version, &bed.postgres)).into_iter();
+    for (version, server) in first.chain(bed.versions.iter().map(|(version, own)| (*version, own)))
+    {
+        command.env(settings::postgres_of(version), server.url("postgres"));
+    }
     command.env(settings::SKIPS, skips.path());
     if let Some(cluster) = &bed.cluster {
         command.env(settings::CLUSTER, cluster.state());

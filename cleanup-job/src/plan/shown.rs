@@ -35,7 +35,9 @@ impl From<&Failure> for Problem {
             _ if failure.sql_state == "25006" => "ReadOnlyDatabase",
             FailureKind::Unavailable | FailureKind::Contention => "DatabaseUnavailable",
             FailureKind::Slow => "StatementTimeout",
-            FailureKind::Wrong | FailureKind::Rule => "DatabaseRefused",
+            FailureKind::Wrong | FailureKind::Row | FailureKind::Rule | FailureKind::Superseded => {
+                "DatabaseRefused"
+            }
         };
         Self::new(name, "", failure.message.clone())
     }
@@ -51,7 +53,7 @@ pub struct Shown {
 
 impl Shown {
     /// A policy that cannot run.
-    pub fn refused(policy: &str, problems: Vec<Problem>) -> Self {
+    pub fn refused(policy: &str, problems: &[Problem]) -> Self {
         let lines: String = problems.iter().map(|it| format!("\n  {}", sentence(it))).collect();
         let problems: Vec<_> = problems.iter().map(object).collect();
         Self {
@@ -84,6 +86,9 @@ impl Shown {
             text.push_str(&format!("A run would stop before its first row: {message}\n\n"));
         }
         text.push_str(&format!("{}\n\n", overview(looked)));
+        for warning in &looked.connection {
+            text.push_str(&format!("warning   {}: {}\n\n", warning.as_str(), warning.sentence()));
+        }
         for advice in plan.advice().filter(|it| it.rule.is_empty()) {
             text.push_str(&format!("advice    {}: {}\n\n", advice.name(), advice.message));
         }
@@ -99,6 +104,11 @@ impl Shown {
             text.push_str(&sql_text(step));
         }
         Self { text, object: whole(policy, plan, Some(looked)) }
+    }
+
+    /// What programs read.
+    pub fn into_object(self) -> Value {
+        self.object
     }
 
     pub fn print(&self, format: Output) {
@@ -237,6 +247,10 @@ fn whole(policy: &Policy, plan: &Plan, looked: Option<&Looked>) -> Value {
     let verdict = looked.and_then(|looked| looked.verdict.as_ref()).map(|(rule, message)| {
         object(&Problem::new(BLAST_RADIUS, plan.steps()[*rule].rule(), message.clone()))
     });
+    let connection = looked
+        .into_iter()
+        .flat_map(|looked| &looked.connection)
+        .map(|warning| object(&Problem::new(warning.as_str(), "", warning.sentence().to_owned())));
     let steps = plan.steps().iter().enumerate();
     let rules: Vec<_> = steps
         .map(|(index, step)| rule_object(step, policy, looked.and_then(|it| it.held.get(index))))
@@ -246,7 +260,7 @@ fn whole(policy: &Policy, plan: &Plan, looked: Option<&Looked>) -> Value {
         "rulesHash": policy.rules_hash(),
         "mode": policy.mode(),
         "problems": verdict.into_iter().collect::<Vec<_>>(),
-        "warnings": plan.warnings().map(remark).collect::<Vec<_>>(),
+        "warnings": connection.chain(plan.warnings().map(remark)).collect::<Vec<_>>(),
         "advice": plan.advice().map(remark).collect::<Vec<_>>(),
         "rules": rules,
     })

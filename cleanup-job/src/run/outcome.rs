@@ -1,31 +1,27 @@
 //! From what happened to the report and the exit code. Pure.
 
+mod ending;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::{Mode, Plan, Policy, RuleOutcome, RunReport, RunResult, SchemaProblem, StopReason};
+use policy::{
+    Counts, Mode, Moment, Plan, Policy, RuleOutcome, RunReport, RunResult, Statement, StopReason,
+    Value,
+};
 
+pub use ending::Ending;
+
+use super::Executed;
+use crate::database::address::ConnectionWarning;
 use crate::execute::Done;
 use crate::exit::Exit;
 use crate::failure::FailureKind;
+use crate::ledger::RuleProgress;
+use crate::ledger::begin::Tenure;
+use crate::ledger::close::RuleEnd;
 use crate::measure::Held;
 use crate::output;
-use crate::preflight::Refusal;
-
-/// Why a run ended before its first row.
-pub enum Ending {
-    /// Something was wrong.
-    Refused(Refusal),
-    /// The process was asked to end.
-    Cancelled,
-    /// A guard stopped it at this rule.
-    Guarded {
-        /// Index of the rule.
-        rule: usize,
-        /// The sentence that says so.
-        message: String,
-    },
-}
 
 /// What is known of a run so far.
 pub struct Outcome {
@@ -56,6 +52,7 @@ pub fn not_run(policy: String, mode: Mode, result: RunResult, message: String) -
         start_time: String::new(),
         duration_seconds: 0.0,
         attempts: 0,
+        warnings: Vec::new(),
         rules: Vec::new(),
         totals: None,
         earlier: Vec::new(),
@@ -101,6 +98,36 @@ impl Outcome {
         }
     }
 
+    /// Its id in the ledger.
+    pub fn run_id(&self) -> &str {
+        &self.report.run_id
+    }
+
+    /// It has begun in the ledger.
+    pub fn entered(&mut self, tenure: &Tenure) {
+        self.report.epoch = tenure.ledger.epoch();
+        self.report.attempts = tenure.attempt;
+        self.recorded(&tenure.progress);
+    }
+
+    /// What all its attempts have done so far. What a rule held when it was first measured stands
+    /// for all of them.
+    pub fn recorded(&mut self, progress: &[RuleProgress]) {
+        for (rule, recorded) in self.report.rules.iter_mut().zip(progress) {
+            if let Some((matched, is_estimate)) = recorded.matched {
+                rule.matched = matched;
+                rule.matched_is_estimate = is_estimate;
+            }
+            rule.affected = recorded.affected;
+            rule.batches = recorded.batches;
+        }
+    }
+
+    /// What is known of the connection before it is made.
+    pub fn connecting(&mut self, warnings: &[ConnectionWarning]) {
+        self.report.warnings = warnings.iter().map(|it| it.as_str().to_owned()).collect();
+    }
+
     /// The database was reached.
     pub fn began(&mut self, now: Timestamp) {
         self.report.start_time = now.to_string();
@@ -126,7 +153,7 @@ impl Outcome {
     /// The rules were carried out; `left` is what they still hold, where that could be counted.
     pub fn executed(&mut self, done: &[Done], left: &[Option<Held>]) {
         for ((rule, done), left) in self.report.rules.iter_mut().zip(done).zip(left) {
-            self.incomplete |= done.kept > 0 || done.failure.is_some();
+            self.incomplete |= done.failed > 0 || done.failure.is_some();
             let failure = done.failure.as_ref();
             self.unavailable |= failure.is_some_and(|it| it.kind == FailureKind::Unavailable);
             rule.affected = done.affected;
@@ -138,14 +165,23 @@ impl Outcome {
                 }
                 None => rule.remaining = (rule.matched - rule.affected).max(0),
             }
-            rule.failed = done.kept;
+            rule.failed = done.failed;
             let stop = stop_reason(rule, done);
-            if let Some(failure) = &done.failure {
+            if let Some(failure) = done.failure.as_ref().or(done.fault.as_ref()) {
                 rule.sql_state.clone_from(&failure.sql_state);
             }
             rule.message = message(rule, done, stop);
             rule.stop_reason = Some(stop);
         }
+    }
+
+    /// What the policy's own row about the run is filled with.
+    pub fn row_values(&self, row: &Statement, now: Timestamp) -> Vec<Value> {
+        let rules = self.report.rules.iter();
+        let counts: Vec<_> =
+            rules.map(|rule| Counts { matched: rule.matched, affected: rule.affected }).collect();
+        let run_id = &self.report.run_id;
+        row.values(Moment { now, run_id, counts: &counts, ..Moment::default() })
     }
 
     /// Every step was taken.
@@ -168,6 +204,7 @@ impl Outcome {
         let (result, exit) = match stop {
             StopReason::Drained => (RunResult::Succeeded, Exit::Done),
             StopReason::Cancelled => (RunResult::PartiallySucceeded, Exit::Terminated),
+            StopReason::LockHeld => (RunResult::PartiallySucceeded, Exit::Done),
             _ if self.unavailable => (RunResult::Failed, Exit::Unavailable),
             _ if self.incomplete && self.nothing_worked() => (RunResult::Failed, Exit::Incomplete),
             _ if self.incomplete => (RunResult::PartiallySucceeded, Exit::Incomplete),
@@ -196,6 +233,9 @@ impl Outcome {
                 "the run was asked to end; what was done is done, the rest waits for the next run"
                     .to_owned()
             }
+            (StopReason::LockHeld, _) => {
+                "another run of this policy took over; what was done is done".to_owned()
+            }
             (_, Some(rule)) => format!("rule {}: {}", rule.name, rule.message),
             (StopReason::RowLimit, _) => {
                 "a cap on rows was reached; the rest waits for the next run".to_owned()
@@ -210,72 +250,40 @@ impl Outcome {
         }
     }
 
-    /// The run ended before its first row.
-    pub fn end(&mut self, ending: Ending) -> Exit {
-        match ending {
-            Ending::Refused(Refusal::Failed(failure)) => {
-                let stop = match failure.kind {
-                    FailureKind::Contention => StopReason::LockTimeout,
-                    _ => StopReason::Error,
-                };
-                self.report.result = RunResult::Failed;
-                self.report.stop_reason = stop;
-                self.report.message.clone_from(&failure.message);
-                for rule in &mut self.report.rules {
-                    rule.sql_state.clone_from(&failure.sql_state);
-                    rule.stop_reason = Some(stop);
-                }
-                failure.exit()
-            }
-            Ending::Cancelled => {
-                self.report.result = RunResult::PartiallySucceeded;
-                self.report.stop_reason = StopReason::Cancelled;
-                "the run was asked to end before its first row"
-                    .clone_into(&mut self.report.message);
-                for rule in &mut self.report.rules {
-                    rule.stop_reason = Some(StopReason::Cancelled);
-                }
-                Exit::Terminated
-            }
-            Ending::Refused(Refusal::Schema(problems)) => {
-                self.end_with_schema_problems(&problems);
-                Exit::Wrong
-            }
-            Ending::Guarded { rule, message } => {
-                self.report.result = RunResult::Aborted;
-                self.report.stop_reason = StopReason::BlastRadius;
-                for outcome in &mut self.report.rules {
-                    outcome.stop_reason = Some(StopReason::BlastRadius);
-                }
-                if let Some(rule) = self.report.rules.get_mut(rule) {
-                    rule.message.clone_from(&message);
-                }
-                self.report.message = message;
-                Exit::Guarded
-            }
-        }
+    /// How long it has taken, over all attempts.
+    pub fn took(&mut self, took: Duration) {
+        self.report.duration_seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
     }
 
-    fn end_with_schema_problems(&mut self, problems: &[SchemaProblem]) {
-        self.report.result = RunResult::Failed;
-        self.report.stop_reason = StopReason::Error;
-        for rule in &mut self.report.rules {
-            rule.stop_reason = Some(StopReason::Error);
-            let own = problems.iter().filter(|problem| problem.rule == rule.name);
-            let messages: Vec<_> = own.clone().map(|problem| problem.message.as_str()).collect();
-            rule.message = messages.join("; ");
-            if let Some(first) = own.clone().next() {
-                rule.sql_state.clone_from(&first.sql_state);
-            }
-        }
-        let all: Vec<_> = problems.iter().map(SchemaProblem::to_string).collect();
-        self.report.message = all.join("; ");
+    /// What the ledger keeps of each rule's end.
+    pub fn rule_ends(&self, drained: impl Iterator<Item = bool>) -> Vec<RuleEnd> {
+        let end = |(rule, drained): (&RuleOutcome, bool)| RuleEnd {
+            rule: rule.name.clone(),
+            drained,
+            failed: rule.failed,
+            skipped_locked: rule.skipped_locked,
+        };
+        self.report.rules.iter().zip(drained).map(end).collect()
+    }
+
+    /// The report, for the ledger to complete.
+    pub fn report_mut(&mut self) -> &mut RunReport {
+        &mut self.report
     }
 
     /// The finished report.
-    pub fn into_report(mut self, took: Duration) -> RunReport {
-        self.report.duration_seconds = (took.as_secs_f64() * 1000.0).round() / 1000.0;
+    pub fn into_report(self) -> RunReport {
         self.report
+    }
+}
+
+impl Executed {
+    /// Takes the counts that were committed.
+    pub fn recount(&mut self, recorded: &[RuleProgress]) {
+        for (done, recorded) in self.done.iter_mut().zip(recorded) {
+            done.affected = recorded.affected;
+            done.batches = recorded.batches;
+        }
     }
 }
 
@@ -283,7 +291,7 @@ impl Outcome {
 fn stop_reason(rule: &RuleOutcome, done: &Done) -> StopReason {
     match done.stop {
         StopReason::RowLimit if rule.remaining == 0 => StopReason::Drained,
-        StopReason::Drained if done.kept > 0 => StopReason::Error,
+        StopReason::Drained if done.failed > 0 => StopReason::Error,
         // Both passes met every row that was free.
         StopReason::Drained if rule.remaining > 0 => StopReason::Blocked,
         stop => stop,
@@ -296,13 +304,20 @@ fn message(rule: &mut RuleOutcome, done: &Done, stop: StopReason) -> String {
     }
     match (&done.failure, stop) {
         (Some(failure), _) => failure.message.clone(),
-        (None, StopReason::Error) if done.kept > 0 => format!("a trigger kept {} rows", done.kept),
+        (None, StopReason::Error) if done.failed > 0 => match &done.fault {
+            Some(fault) => format!("{} could not be changed: {fault}", rows(done.failed)),
+            None => format!("a trigger kept {}", rows(done.failed)),
+        },
         (None, StopReason::Error) => "not begun: an earlier rule ended the run".to_owned(),
         (None, StopReason::Blocked) => {
             "other transactions held these rows during both passes, or another rule made them due; the next run tries again".to_owned()
         }
         (None, _) => String::new(),
     }
+}
+
+fn rows(count: i64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 /// Which stop reason of its rules a run takes over: what ended it before what merely limited it.

@@ -164,6 +164,7 @@ pub fn report() -> RunReport {
         start_time: "2026-11-21T03:01:00Z".into(),
         duration_seconds: 1.84,
         attempts: 1,
+        warnings: vec![],
         rules: vec![rule("delete-expired", Some(ActionKind::Delete), 1204, 1204)],
         totals: None,
         earlier: vec![],

@@ -24,6 +24,8 @@ pub const CONTAINER: &str = "pgsweep";
 pub const ENV_POLICY: &str = "PGSWEEP_POLICY";
 /// Environment of a Job's container: the connection URL, from the Secret.
 pub const ENV_DATABASE_URL: &str = "DATABASE_URL";
+/// Environment of a Job's container: the certificates of the database's authority, from the Secret.
+pub const ENV_DATABASE_CA: &str = "PGSWEEP_DATABASE_CA";
 /// Environment of a Job's container: the UID of the Job.
 pub const ENV_JOB_UID: &str = "PGSWEEP_JOB_UID";
 /// Environment of a Job's container: where the short report goes.

@@ -1,19 +1,20 @@
 //! What a team writes for rows that a policy inserts: `emit` of a rule and `report` of a run.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::scalar::{identifier, key};
 use super::{Scalar, TableSpec};
 
 /// A row to insert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewRowSpec {
     /// Where it is inserted.
     pub into: TableSpec,
-    /// Its columns; the others get their defaults.
+    /// Its columns, each once; the others get their defaults.
     #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["column".into()]))]
     pub values: Vec<NewCellSpec>,
 }
 
@@ -30,14 +31,14 @@ pub struct NewRowSpec {
 )]
 pub struct NewCellSpec {
     /// The column that is set.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub column: String,
     /// To this value, cast to the column's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Scalar>,
     /// `emit`: to what this column of the changed row holds; after an update the new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub from_column: Option<String>,
     /// `report`: to how many rows the rule of this name changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +57,7 @@ pub struct NewCellSpec {
     /// To a JSON object, cast to the column's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into()]))]
     pub object: Option<Vec<ObjectFieldSpec>>,
 }
 
@@ -72,14 +74,14 @@ pub struct NewCellSpec {
 )]
 pub struct ObjectFieldSpec {
     /// The key, unique in its object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(schema_with = "key")]
     pub key: String,
     /// This value: an integer is a number, a string is a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Scalar>,
     /// `emit`: what this column of the changed row holds; after an update the new value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub from_column: Option<String>,
     /// `report`: how many rows the rule of this name changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

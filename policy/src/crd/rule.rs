@@ -1,25 +1,28 @@
 //! What a team writes for one table: a rule.
 
-use std::fmt;
-
 use kube::KubeSchema;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DurationText, NewRowSpec};
+use super::scalar::identifier;
+use super::{DurationText, NewRowSpec, Scalar};
 
 /// Which rows of one table go, and what happens to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = (
-        "!has(self.emit) || !has(self.action.dropPartitions)",
-        "emit needs rows that are changed one by one, which dropPartitions does not do",
-    ),
-    validation = (
-        "!has(self.emit) || self.emit.all(e, e.values.all(v, !has(v.affected) && !has(v.matched) && (!has(v.object) || v.object.all(f, !has(f.affected) && !has(f.matched)))))",
-        "affected and matched belong to the report: an emitted row knows of no count",
-    ),
+    validation = Rule::new("!has(self.emit) || self.emit.size() == 0 || !has(self.action.dropPartitions)")
+        .message("emit needs rows that are changed one by one, which dropPartitions does not do")
+        .field_path(".emit"),
+    validation = Rule::new("!has(self.emit) || self.emit.all(e, e.values.all(v, !has(v.affected) && !has(v.matched) && (!has(v.object) || v.object.all(f, !has(f.affected) && !has(f.matched)))))")
+        .message("affected and matched belong to the report: an emitted row knows of no count")
+        .field_path(".emit"),
+    validation = Rule::new("!has(self.action.dropPartitions) || (self.where.size() == 1 && has(self.where[0].operator) && self.where[0].operator == 'OlderThan')")
+        .message("dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by")
+        .field_path(".where"),
+    validation = Rule::new("!has(self.action.archive) || self.action.archive.into.schema != self.table.schema || self.action.archive.into.name != self.table.name")
+        .message("archive.into must be another table than the rule's own")
+        .field_path(".action.archive.into"),
 )]
 pub struct RuleSpec {
     /// Name of the rule, a DNS label, unique in the policy.
@@ -47,10 +50,10 @@ pub struct RuleSpec {
 #[serde(rename_all = "camelCase")]
 pub struct TableSpec {
     /// Schema of the table.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub schema: String,
     /// Name of the table.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub name: String,
 }
 
@@ -72,8 +75,8 @@ pub struct TableSpec {
         "column and operator belong together",
     ),
     validation = (
-        "has(self.column) || !(has(self.value) || has(self.values) || has(self.age))",
-        "value, values and age belong to a column condition",
+        "has(self.column) || !(has(self.value) || has(self.values) || has(self.age) || has(self.unit))",
+        "value, values, age and unit belong to a column condition",
     ),
     validation = (
         "!has(self.operator) || has(self.value) == (self.operator in ['Equals', 'NotEquals', 'LessThan', 'GreaterThan'])",
@@ -91,7 +94,7 @@ pub struct TableSpec {
 pub struct ConditionSpec {
     /// The column that is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub column: Option<String>,
     /// How it is compared. A NULL matches none but `IsNull`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +147,7 @@ pub struct ConditionSpec {
 )]
 pub struct ColumnConditionSpec {
     /// The column that is looked at.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub column: String,
     /// How it is compared. A NULL matches none but `IsNull`.
     pub operator: Operator,
@@ -183,10 +186,10 @@ pub struct RelatedSpec {
 #[serde(rename_all = "camelCase")]
 pub struct JoinSpec {
     /// The column of the other table.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub column: String,
     /// The column of the rule's table.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub references: String,
 }
 
@@ -249,11 +252,12 @@ pub struct ActionSpec {
 }
 
 /// Which columns are set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateSpec {
-    /// The columns and what they are set to.
+    /// The columns, each once, and what they are set to.
     #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["column".into()]))]
     pub set: Vec<AssignmentSpec>,
 }
 
@@ -291,7 +295,7 @@ pub struct DropPartitionsSpec {
 )]
 pub struct AssignmentSpec {
     /// The column that is set.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub column: String,
     /// To this value, cast to the column's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,7 +305,7 @@ pub struct AssignmentSpec {
     pub now: Option<bool>,
     /// To what another column of the row holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(schema_with = "identifier")]
     pub from_column: Option<String>,
     /// To NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -320,57 +324,4 @@ pub struct RuleLimitsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent_of_table: Option<i32>,
-}
-
-/// A string or an integer, bound as text and cast to the column's own type;
-/// booleans and decimals are written in quotes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Scalar {
-    /// An integer.
-    Integer(i64),
-    /// A string.
-    Text(String),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scalar::Integer(integer) => integer.fmt(formatter),
-            Scalar::Text(text) => formatter.write_str(text),
-        }
-    }
-}
-
-impl JsonSchema for Scalar {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Scalar".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 4096})
-    }
-}
-
-/// Whatever stands in a field that this version does not implement yet: kept
-/// only so that it can be refused in plain words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NotImplemented(pub serde_json::Value);
-
-impl JsonSchema for NotImplemented {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotImplemented".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
+use super::{CleanupPolicyStatus, NewRowSpec, RuleSpec};
 
 /// Gives rows in Postgres an end of life: a schedule, a database and the rules
 /// by which rows are updated or deleted.
@@ -45,24 +46,27 @@ use super::{CleanupPolicyStatus, NewRowSpec, NotImplemented, RuleSpec};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("!has(self.approval)", "approval is not implemented in this version; remove the field"),
-    validation = (
-        "!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))",
-        "fromColumn belongs to emit: a report has no row to take it from",
-    ),
-    validation = (
-        "!has(self.report) || self.report.values.all(v, (!has(v.affected) || self.rules.exists(r, r.name == v.affected)) && (!has(v.matched) || self.rules.exists(r, r.name == v.matched)) && (!has(v.object) || v.object.all(f, (!has(f.affected) || self.rules.exists(r, r.name == f.affected)) && (!has(f.matched) || self.rules.exists(r, r.name == f.matched)))))",
-        "affected and matched name a rule of this policy",
-    ),
-    validation = ("!self.schedule.contains('TZ=')", "schedule takes no TZ=; set spec.timeZone instead"),
-    validation = (
-        "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))",
-        "podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's",
-    ),
-    validation = (
-        "!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')",
-        "podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's",
-    ),
+    validation = Rule::new("!has(self.approval)")
+        .message("approval is not implemented in this version; remove the field")
+        .field_path(".approval"),
+    validation = Rule::new("!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))")
+        .message("fromColumn belongs to emit: a report has no row to take it from")
+        .field_path(".report"),
+    validation = Rule::new("!has(self.report) || self.report.values.all(v, (!has(v.affected) || self.rules.exists(r, r.name == v.affected)) && (!has(v.matched) || self.rules.exists(r, r.name == v.matched)) && (!has(v.object) || v.object.all(f, (!has(f.affected) || self.rules.exists(r, r.name == f.affected)) && (!has(f.matched) || self.rules.exists(r, r.name == f.matched)))))")
+        .message("affected and matched name a rule of this policy")
+        .field_path(".report"),
+    validation = Rule::new("!has(self.limits) || !self.limits.minimumAge.matches('[1-9]') || self.rules.all(r, has(r.action.update) || r.where.exists(c, has(c.operator) && c.operator == 'OlderThan'))")
+        .message("a rule that deletes needs an OlderThan of at least limits.minimumAge")
+        .field_path(".rules"),
+    validation = Rule::new("!self.schedule.contains('TZ=')")
+        .message("schedule takes no TZ=; set spec.timeZone instead")
+        .field_path(".schedule"),
+    validation = Rule::new("!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('pgsweep.dev/') && !k.startsWith('app.kubernetes.io/'))")
+        .message("podTemplate.labels must not use pgsweep.dev/ or app.kubernetes.io/: those are the operator's")
+        .field_path(".podTemplate.labels"),
+    validation = Rule::new("!has(self.podTemplate) || !has(self.podTemplate.labels) || self.podTemplate.labels.all(k, !k.startsWith('batch.kubernetes.io/') && k != 'job-name' && k != 'controller-uid')")
+        .message("podTemplate.labels must not use batch.kubernetes.io/, job-name or controller-uid: those are the Job's")
+        .field_path(".podTemplate.labels"),
 )]
 pub struct CleanupPolicySpec {
     /// When to run: five cron fields, or a macro such as `@hourly`. No `TZ=`, no seconds, no `@every`.
@@ -185,18 +189,15 @@ impl Mode {
     }
 }
 
-/// Where the connection URL is found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+/// Where the connection URL is found, and what the server is verified by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = ("!has(self.caFrom)", "database.caFrom is not implemented in this version; remove the field"),
-)]
 pub struct DatabaseSpec {
     /// The Secret key that holds the URL (`postgres://user:password@host:5432/database`), in the policy's namespace.
     pub url_from: SecretSource,
-    /// Not implemented in this version: refused when set.
+    /// The Secret key that holds the certificates (PEM, at most 128 KiB) of the authority that signed the server's; the server is then verified, its host name too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_from: Option<NotImplemented>,
+    pub ca_from: Option<SecretSource>,
 }
 
 /// A reference into a Secret.
@@ -212,7 +213,10 @@ pub struct SecretSource {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: String,
     /// Key in the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
@@ -251,19 +255,25 @@ pub struct ExecutionSpec {
     #[schemars(range(min = 1, max = 50_000))]
     pub batch_size: i32,
     /// How long a batch should take.
+    #[schemars(schema_with = "more_than_zero")]
     pub target_batch_duration: DurationText,
     /// How long a batch may take; the app never waits longer than this for a row of ours.
+    #[schemars(schema_with = "more_than_zero")]
     pub batch_timeout: DurationText,
     /// How long a batch waits for a lock.
+    #[schemars(schema_with = "more_than_zero")]
     pub lock_timeout: DurationText,
     /// How long a count or a check may take.
+    #[schemars(schema_with = "more_than_zero")]
     pub statement_timeout: DurationText,
     /// The run pauses between batches so that it stays below this; 0 is no limit.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub max_rows_per_second: i64,
     /// The run pauses while a replica is further behind than this; seen with the rights of `pg_monitor`.
+    #[schemars(schema_with = "more_than_zero")]
     pub max_replica_lag: DurationText,
     /// The run ends after the batch in which this has passed; the rest waits for the next run.
+    #[schemars(schema_with = "more_than_zero")]
     pub max_duration: DurationText,
     /// What happens to the later rules when one fails.
     pub on_rule_error: OnRuleError,
@@ -307,6 +317,14 @@ impl Default for DurationText {
     fn default() -> Self {
         Self("0s".into())
     }
+}
+
+/// The schema of a length of time that is not zero.
+fn more_than_zero(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = DurationText::json_schema(generator);
+    let rule = json!([{"rule": "self.matches('[1-9]')", "message": "must be more than 0"}]);
+    schema.insert("x-kubernetes-validations".to_owned(), rule);
+    schema
 }
 
 /// What may be set on the pods of the Jobs: an allow-list.

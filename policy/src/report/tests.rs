@@ -22,6 +22,17 @@ fn rule(name: String, message: &str) -> RuleOutcome {
     }
 }
 
+fn earlier() -> EarlierRun {
+    EarlierRun {
+        run_id: "12345678-1234-1234-1234-123456789013".to_owned(),
+        result: RunResult::PartiallySucceeded,
+        stop_reason: StopReason::RowLimit,
+        start_time: "2026-11-21T10:45:55.463054Z".to_owned(),
+        duration_seconds: 1_199.123,
+        affected: 1_234_567,
+    }
+}
+
 fn report(rules: Vec<RuleOutcome>, message: &str) -> RunReport {
     RunReport {
         policy: format!("{}/{}", "n".repeat(63), "p".repeat(49)),
@@ -36,9 +47,10 @@ fn report(rules: Vec<RuleOutcome>, message: &str) -> RunReport {
         start_time: "2026-11-21T10:50:55.463054Z".to_owned(),
         duration_seconds: 1_199.123,
         attempts: 4,
+        warnings: vec!["UnverifiedConnection".to_owned()],
         rules,
         totals: Some(Totals { runs: 123_456, failures: 1_234, rows_affected: 123_456_789_012 }),
-        earlier: vec![serde_json::json!({"runId": "x".repeat(36)}); 5],
+        earlier: vec![earlier(); 5],
         truncated: false,
     }
 }
@@ -79,4 +91,20 @@ fn what_is_cut_goes_by_importance() {
     assert!(message.truncated && message.earlier.is_empty());
     assert_eq!(message.rules[0].message, "a constraint refused the change");
     assert!(message.message.starts_with("mmm") && message.message.len() > 500);
+}
+
+#[test]
+fn every_word_is_read_back() {
+    for result in [
+        RunResult::Succeeded,
+        RunResult::PartiallySucceeded,
+        RunResult::Failed,
+        RunResult::Skipped,
+        RunResult::Aborted,
+    ] {
+        assert_eq!(RunResult::parse(result.as_str()), Some(result));
+    }
+    assert_eq!(StopReason::parse("LockHeld"), Some(StopReason::LockHeld));
+    assert_eq!(ActionKind::parse("Delete"), Some(ActionKind::Delete));
+    assert_eq!(RunResult::parse("Maybe"), None);
 }

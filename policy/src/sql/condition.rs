@@ -140,7 +140,7 @@ pub(super) enum TimeKind {
 }
 
 impl TimeKind {
-    fn sql_type(self) -> &'static str {
+    pub(super) fn sql_type(self) -> &'static str {
         match self {
             TimeKind::Zoned => "timestamptz",
             TimeKind::Naive => "timestamp",

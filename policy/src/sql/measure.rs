@@ -92,10 +92,14 @@ impl Step {
             match condition {
                 Condition::Column(condition) => reader.condition(&self.table, condition),
                 Condition::AnyOf(conditions) => {
-                    conditions.iter().for_each(|it| reader.condition(&self.table, it));
+                    for condition in conditions {
+                        reader.condition(&self.table, condition);
+                    }
                 }
                 Condition::Exists(related) | Condition::NotExists(related) => {
-                    related.conditions.iter().for_each(|it| reader.condition(&related.table, it));
+                    for condition in &related.conditions {
+                        reader.condition(&related.table, condition);
+                    }
                 }
             }
         }
@@ -107,7 +111,9 @@ impl Step {
                 }
             }
         }
-        self.emit.iter().for_each(|row| reader.row(row));
+        for row in &self.emit {
+            reader.row(row);
+        }
         reader.finish()
     }
 }

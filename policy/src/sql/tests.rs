@@ -141,7 +141,7 @@ fn without_a_database_the_types_are_left_to_postgres() {
     );
 }
 
-fn silent_sessions(action: Value) -> Value {
+fn silent_sessions(action: &Value) -> Value {
     json!({
         "name": "r", "table": {"schema": "app", "name": "codes"},
         "where": [
@@ -183,7 +183,7 @@ fn every_statement(plan: &Plan) -> String {
 
 #[test]
 fn rows_with_partners_are_locked_before_they_are_changed() {
-    let rule = silent_sessions(json!({"delete": {}}));
+    let rule = silent_sessions(&json!({"delete": {}}));
     let plan = plan(&rule, codes());
     assert!(plan.steps()[0].locks_first());
     assert_eq!(plan.steps()[0].strategy(), crate::Strategy::PrimaryKey);
@@ -199,6 +199,32 @@ fn archived_rows_take_every_column_along() {
     });
     let plan = plan(&rule, codes());
     insta::assert_snapshot!("archive", shown(&plan.steps()[0].change_batch(true)));
+}
+
+#[test]
+fn whole_partitions_are_detached_and_dropped() {
+    let rule = json!({
+        "name": "r", "table": {"schema": "app", "name": "codes"},
+        "where": [{"column": "expires_at", "operator": "OlderThan", "age": "30d"}],
+        "action": {"dropPartitions": {}},
+    });
+    let plan = plan(&rule, codes());
+    let step = &plan.steps()[0];
+    assert_eq!(step.strategy(), crate::Strategy::Partition);
+    let old = QualifiedTable { schema: identifier("app"), name: identifier("codes \" 2025") };
+    let bound = crate::PartitionBound::parse("FOR VALUES FROM (MINVALUE) TO ('2026-01-01')");
+    let statements = [
+        step.due_partitions().unwrap(),
+        step.count_partition(&old),
+        step.count_partition_up_to(&old),
+        step.detach(&old, false),
+        step.detach(&old, true),
+        step.attach(&old, &bound.unwrap()),
+        crate::Step::lock_detached(&old),
+        crate::Step::drop_detached(&old),
+    ];
+    let shown: Vec<_> = statements.iter().map(shown).collect();
+    insta::assert_snapshot!("partitions", shown.join("\n\n"));
 }
 
 #[test]
@@ -241,7 +267,7 @@ fn a_report_counts_rules_by_name() {
         "spec": {
             "schedule": "@hourly", "mode": "Enforce",
             "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "rules": [silent_sessions(json!({"delete": {}}))],
+            "rules": [silent_sessions(&json!({"delete": {}}))],
         },
     });
     document["spec"]["report"] = json!({"into": {"schema": "app", "name": "events"}, "values": [

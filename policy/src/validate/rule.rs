@@ -62,8 +62,9 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
         value.get("action").and_then(|value| action(value, &format!("{path}.action"), problems));
     let emit = emitted(value, path, problems);
     if let Some(action) = &action {
-        check_action(action, &table, &conditions, path, problems);
-        if matches!(action, Action::DropPartitions { .. }) && is_set(value, "emit") {
+        check_action(action, table.as_ref(), &conditions, path, problems);
+        let emits = value.get("emit").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+        if matches!(action, Action::DropPartitions { .. }) && emits {
             let message =
                 "needs rows that are changed one by one, which dropPartitions does not do";
             problems.push(Problem::new(format!("{path}.emit"), message));
@@ -94,13 +95,13 @@ fn emitted(rule: &Value, path: &str, problems: &mut Vec<Problem>) -> Vec<NewRow>
 /// What an action demands of the rest of its rule.
 fn check_action(
     action: &Action,
-    table: &Option<QualifiedTable>,
+    table: Option<&QualifiedTable>,
     conditions: &[Condition],
     path: &str,
     problems: &mut Vec<Problem>,
 ) {
     match action {
-        Action::Archive(into) if Some(into) == table.as_ref() => {
+        Action::Archive(into) if Some(into) == table => {
             let message = "must be another table than the rule's own";
             problems.push(Problem::new(format!("{path}.action.archive.into"), message));
         }

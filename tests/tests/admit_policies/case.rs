@@ -19,6 +19,8 @@ pub struct Case {
     pub refused: String,
     /// What the API server says then.
     pub says: String,
+    /// The field of which it says so.
+    pub said_of: String,
     /// Where `policy::validate` finds the problem then.
     pub problem_at: String,
 }
@@ -30,9 +32,14 @@ impl fmt::Display for Case {
 }
 
 impl Case {
-    /// The name of the field, without the path to it.
+    /// The name of the field of which the API server speaks, without the path to it.
     pub fn field(&self) -> &str {
-        self.at.rsplit_once('.').map_or(self.at.as_str(), |(_, field)| field)
+        self.said_of.rsplit_once('.').map_or(self.said_of.as_str(), |(_, field)| field)
+    }
+
+    /// The API server speaks of a field around.
+    pub fn said_of(self, path: &str) -> Self {
+        Self { said_of: path.to_owned(), ..self }
     }
 
     /// `policy::validate` speaks of a field inside, or beside.
@@ -47,8 +54,14 @@ pub fn case(at: &str, accepted: &[&str], refused: &str, says: &str) -> Case {
         accepted: accepted.iter().map(|value| (*value).to_owned()).collect(),
         refused: refused.to_owned(),
         says: says.to_owned(),
+        said_of: at.to_owned(),
         problem_at: at.to_owned(),
     }
+}
+
+/// A field that cannot be left out.
+pub fn required(at: &str) -> Case {
+    case(at, &[], ABSENT, &format!("{at}: Required value"))
 }
 
 /// A string of at most `most` characters.

@@ -1,4 +1,4 @@
-//! The sample database: Table-Talk's tables with a month of sessions.
+//! The sample database: the tables of all examples, with their data.
 
 use anyhow::{Context as _, Result};
 use local_postgres::ServerUrl;
@@ -6,7 +6,13 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::show::line;
 
-const TABLES: &str = include_str!("../../../examples/table-talk-sessions.sql");
+const TABLES: [&str; 5] = [
+    include_str!("../../../examples/table-talk-sessions.sql"),
+    include_str!("../../../examples/tarot-reading-sessions.sql"),
+    include_str!("../../../examples/after-hours-messages.sql"),
+    include_str!("../../../examples/after-hours-sessions.sql"),
+    include_str!("../../../examples/kitchen-sink.sql"),
+];
 
 /// Counts by the demo's own SQL, beside what the policy says: never by a rule's.
 const OVERDUE: &str = "
@@ -37,12 +43,13 @@ impl SampleDatabase {
                 .context("cannot make the demo's database")?;
         }
         let url = server.database("pgsweep_demo");
-        line("filling the tables of examples/table-talk-sessions.sql");
         let mut connection = PgConnection::connect(&url.to_string()).await?;
-        sqlx::raw_sql(TABLES)
-            .execute(&mut connection)
-            .await
-            .context("cannot fill the demo's tables")?;
+        for tables in TABLES {
+            sqlx::raw_sql(tables)
+                .execute(&mut connection)
+                .await
+                .context("cannot fill the demo's tables")?;
+        }
         Ok(Self { url })
     }
 
@@ -56,13 +63,13 @@ impl SampleDatabase {
         self.url.host(host).to_string()
     }
 
-    /// Says what is in the tables.
+    /// Says what is in the tables of one of them.
     pub async fn describe(&self) -> Result<()> {
         let mut connection = PgConnection::connect(&self.url.to_string()).await?;
         let (sessions, participants, waiting, expired): (i64, i64, i64, i64) =
             sqlx::query_as(OVERDUE).fetch_one(&mut connection).await.context("cannot count")?;
         line(&format!(
-            "{sessions} sessions with {participants} participants; {waiting} wait in vain, {expired} expired over an hour ago"
+            "Table-Talk has {sessions} sessions with {participants} participants; {waiting} wait in vain, {expired} expired over an hour ago"
         ));
         Ok(())
     }

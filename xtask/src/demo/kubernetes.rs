@@ -15,10 +15,10 @@ use crate::workspace;
 
 use super::data::SampleDatabase;
 use super::show::{self, line};
+use super::{Example, FIRST, OTHERS};
 
 const SYSTEM: &str = "pgsweep-system";
-const NAMESPACE: &str = "table-talk";
-const SWEEP: &str = "table-talk-sessions";
+const NAMESPACES: [&str; 4] = ["table-talk", "tarot", "after-hours", "kitchen"];
 /// A first run on a loaded machine: image load, scheduling, connecting.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -60,8 +60,9 @@ impl Target<'_> {
         }
     }
 
-    async fn load(&self, image: &ReleaseImage) -> Result<()> {
-        match self {
+    /// Puts an image where its pods find it.
+    pub async fn load(&self, image: &ReleaseImage) -> Result<()> {
+        let loaded = match self {
             Target::Own(cluster) => cluster.load_image(&image.tar).await,
             Target::Context { load: Some(load), .. } => {
                 let mut command = Command::new("sh");
@@ -75,7 +76,8 @@ impl Target<'_> {
                 ));
                 Ok(())
             }
-        }
+        };
+        loaded.with_context(|| format!("cannot load image {}", image.name))
     }
 
     /// Runs kubectl and shows it, as one would see it.
@@ -87,36 +89,38 @@ impl Target<'_> {
 }
 
 /// Plays the act to its end.
-pub async fn play(
-    target: &Target<'_>,
-    images: &[ReleaseImage],
-    database: &SampleDatabase,
-    host: IpAddr,
-) -> Result<()> {
-    for image in images {
-        target.load(image).await.with_context(|| format!("cannot load image {}", image.name))?;
-    }
+pub async fn play(target: &Target<'_>, database: &SampleDatabase, host: IpAddr) -> Result<()> {
     install(target).await?;
-    target.kubectl(&["create", "namespace", NAMESPACE]).await?;
-    restrict(target, NAMESPACE).await?;
-    let url = format!("--from-literal=uri={}", database.url_at(&host.to_string()));
-    target
-        .kubectl(&["create", "secret", "generic", "sessions-db", "--namespace", NAMESPACE, &url])
-        .await?;
+    for namespace in NAMESPACES {
+        target.kubectl(&["create", "namespace", namespace]).await?;
+        restrict(target, namespace).await?;
+        let url = format!("--from-literal=uri={}", database.url_at(&host.to_string()));
+        let secret = ["create", "secret", "generic", "sessions-db", "--namespace", namespace, &url];
+        target.kubectl(&secret).await?;
+    }
     database.describe().await?;
     let begun = Instant::now();
-    target.shown(&["apply", "--filename", super::POLICY]).await?;
-    let report = first_run(target).await?;
+    target.shown(&["apply", "--filename", "examples"]).await?;
+    let report = first_run(target, &FIRST).await?;
     line(&format!(
-        "from apply to the finished run: {:.1} s; the run itself: {} s",
+        "from apply to the first finished run: {:.1} s; the run itself: {} s",
         begun.elapsed().as_secs_f64(),
         report["durationSeconds"]
     ));
+    // Those that do not run as soon as they are applied are run by hand.
+    for Example { name, namespace, .. } in OTHERS.iter().filter(|example| !example.runs_at_once) {
+        let from = format!("--from=cronjob/{name}");
+        let by_hand = ["--namespace", namespace, "create", "job", &format!("{name}-now"), &from];
+        target.shown(&by_hand).await?;
+    }
+    for example in &OTHERS {
+        first_run(target, example).await?;
+    }
     database.describe().await?;
-    let in_namespace = ["--namespace", NAMESPACE];
-    target.shown(&[&["get", "sweep"], &in_namespace[..]].concat()).await?;
+    target.shown(&["get", "sweep", "--all-namespaces"]).await?;
+    let in_namespace = ["--namespace", FIRST.namespace];
     target.shown(&[&["get", "cronjobs,jobs"], &in_namespace[..]].concat()).await?;
-    target.shown(&[&["describe", "sweep", SWEEP], &in_namespace[..]].concat()).await
+    target.shown(&[&["describe", "sweep", FIRST.name], &in_namespace[..]].concat()).await
 }
 
 async fn install(target: &Target<'_>) -> Result<()> {
@@ -135,9 +139,10 @@ async fn restrict(target: &Target<'_>, namespace: &str) -> Result<()> {
     target.kubectl(&["label", "namespace", namespace, label]).await.map(drop)
 }
 
-async fn first_run(target: &Target<'_>) -> Result<Value> {
-    wait::until("the first run to end", PATIENCE, async || {
-        let arguments = ["get", "sweep", SWEEP, "--namespace", NAMESPACE, "--output", "json"];
+async fn first_run(target: &Target<'_>, example: &Example) -> Result<Value> {
+    let Example { name, namespace, .. } = example;
+    wait::until(&format!("the first run of {name} to end"), PATIENCE, async || {
+        let arguments = ["get", "sweep", name, "--namespace", namespace, "--output", "json"];
         let sweep: Value = serde_json::from_str(&target.kubectl(&arguments).await?)?;
         let run = sweep.pointer("/status/lastRun").cloned();
         Ok(run.filter(|run| run["result"].is_string()))
@@ -155,17 +160,17 @@ pub fn explain(target: &Target<'_>, database: &SampleDatabase) {
         }
         Target::Context { name, .. } => println!("  kubectl config use-context {name}"),
     }
-    println!("  kubectl --namespace {NAMESPACE} get sweep --output wide --watch");
-    println!("  kubectl --namespace {NAMESPACE} create job by-hand --from=cronjob/{SWEEP}");
+    let Example { name, namespace, .. } = FIRST;
+    println!("  kubectl get sweep --all-namespaces --output wide --watch");
+    println!("  kubectl --namespace {namespace} create job by-hand --from=cronjob/{name}");
     println!("  psql '{}'", database.url());
 }
 
-/// Takes away what the act made; a cluster of the demo's own goes as a whole.
+/// Takes away what the act made on a cluster that stays.
 pub async fn clean_up(target: &Target<'_>) -> Result<()> {
-    if matches!(target, Target::Own(_)) {
-        return Ok(());
+    for namespace in NAMESPACES {
+        target.kubectl(&["delete", "namespace", namespace, "--wait=true"]).await?;
     }
-    target.kubectl(&["delete", "namespace", NAMESPACE, "--wait=true"]).await?;
     target.helm(&["uninstall", "pgsweep", "--namespace", SYSTEM, "--wait"]).await?;
     target.kubectl(&["delete", "namespace", SYSTEM]).await?;
     target.kubectl(&["delete", "crd", "cleanuppolicies.pgsweep.dev"]).await?;

@@ -15,6 +15,9 @@ const KUBERNETES_TYPES: [(&str, &str); 6] = [
     ("status.conditions", "list of Kubernetes Condition"),
 ];
 
+/// What every text of Postgres keeps, and not worth a word in each line.
+const ALL_BUT_NUL: &str = r"^[^\x00]*$";
+
 const NOT_IMPLEMENTED: &str = "Not implemented in this version";
 
 /// The page.
@@ -228,7 +231,7 @@ fn bounds(schema: &Value) -> String {
     }
     for (least, most, unit) in [
         ("minimum", "maximum", ""),
-        ("minLength", "maxLength", " characters"),
+        ("minLength", "maxLength", length_unit(schema)),
         ("minItems", "maxItems", " entries"),
         ("minProperties", "maxProperties", " entries"),
     ] {
@@ -239,10 +242,17 @@ fn bounds(schema: &Value) -> String {
             (None, None) => {}
         }
     }
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
+    let pattern = schema.get("pattern").and_then(Value::as_str);
+    if let Some(pattern) = pattern.filter(|pattern| *pattern != ALL_BUT_NUL) {
         bounds.push(format!("`{}`", escaped(pattern)));
     }
     bounds.join("; ")
+}
+
+/// Postgres counts the bytes of a name.
+fn length_unit(schema: &Value) -> &'static str {
+    let in_bytes = messages(schema).iter().any(|message| message.contains(" bytes"));
+    if in_bytes { " bytes" } else { " characters" }
 }
 
 fn one_line(schema: &Value) -> String {

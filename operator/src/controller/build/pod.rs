@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::{CONTAINER, ENV_DATABASE_URL, ENV_JOB_UID, ENV_POLICY};
+use policy::{CONTAINER, ENV_DATABASE_CA, ENV_DATABASE_URL, ENV_JOB_UID, ENV_POLICY, SecretSource};
 use serde_json::Value;
 
 use super::JobSettings;
@@ -91,15 +91,7 @@ fn container(valid: &ValidPolicy, settings: &JobSettings) -> Container {
 /// In this order: kubelet expands `$(NAME)` only to variables that stand before, so the policy
 /// could not name the URL even if a `$` were left unescaped.
 fn environment(valid: &ValidPolicy) -> Vec<EnvVar> {
-    let secret = &valid.spec.database.url_from.secret_key_ref;
-    let url = EnvVarSource {
-        secret_key_ref: Some(SecretKeySelector {
-            name: secret.name.clone(),
-            key: secret.key.clone(),
-            optional: None,
-        }),
-        ..EnvVarSource::default()
-    };
+    let database = &valid.spec.database;
     let job_uid = EnvVarSource {
         field_ref: Some(ObjectFieldSelector {
             field_path: "metadata.labels['batch.kubernetes.io/controller-uid']".into(),
@@ -111,7 +103,22 @@ fn environment(valid: &ValidPolicy) -> Vec<EnvVar> {
         |name: &str, source| EnvVar { name: name.into(), value: None, value_from: Some(source) };
     let policy =
         EnvVar { name: ENV_POLICY.into(), value: Some(literal(&valid.document)), value_from: None };
-    vec![policy, from(ENV_DATABASE_URL, url), from(ENV_JOB_UID, job_uid)]
+    let mut environment = vec![policy, from(ENV_DATABASE_URL, secret(&database.url_from))];
+    environment.extend(database.ca_from.as_ref().map(|ca| from(ENV_DATABASE_CA, secret(ca))));
+    environment.push(from(ENV_JOB_UID, job_uid));
+    environment
+}
+
+/// Never optional: without its URL, or its CA, a Job must not begin.
+fn secret(source: &SecretSource) -> EnvVarSource {
+    EnvVarSource {
+        secret_key_ref: Some(SecretKeySelector {
+            name: source.secret_key_ref.name.clone(),
+            key: source.secret_key_ref.key.clone(),
+            optional: None,
+        }),
+        ..EnvVarSource::default()
+    }
 }
 
 /// JSON that kubelet hands on as it is: it reads `$(NAME)` as a reference and `$$` as `$`.
@@ -121,6 +128,7 @@ fn literal(document: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use policy::SecretKeyRef;
     use serde_json::json;
 
     use super::*;
@@ -165,6 +173,23 @@ mod tests {
         assert!(!written.replace("$$", "").contains('$'), "{written}");
         let arrived: Value = serde_json::from_str(&as_kubelet_expands(written)).expect("JSON");
         assert_eq!(arrived, observed.document);
+    }
+
+    #[test]
+    fn a_ca_arrives_from_its_secret_after_the_policy_and_is_never_optional() {
+        let mut valid = examples::valid();
+        assert!(environment(&valid).iter().all(|variable| variable.name != ENV_DATABASE_CA));
+        valid.spec.database.ca_from = Some(SecretSource {
+            secret_key_ref: SecretKeyRef { name: "db-ca".into(), key: "ca.crt".into() },
+        });
+
+        let environment = environment(&valid);
+        let names: Vec<_> = environment.iter().map(|variable| variable.name.as_str()).collect();
+        assert_eq!(names, [ENV_POLICY, ENV_DATABASE_URL, ENV_DATABASE_CA, ENV_JOB_UID]);
+        let source = environment[2].value_from.clone().expect("a source");
+        let reference = source.secret_key_ref.expect("a Secret");
+        assert_eq!((reference.name.as_str(), reference.key.as_str()), ("db-ca", "ca.crt"));
+        assert_eq!(reference.optional, None);
     }
 
     #[test]

@@ -104,8 +104,9 @@ fn other_reasons_to_wait_are_no_missing_secret() {
     assert_eq!(waits("ContainerCreating", ""), reason::SCHEDULED);
     assert_eq!(waits("ImagePullBackOff", "a secret registry"), reason::SCHEDULED);
     assert_eq!(waits("CreateContainerConfigError", "runAsNonRoot"), reason::SCHEDULED);
-    let key = "couldn't find key uri in Secret shop/db";
-    assert_eq!(waits("CreateContainerConfigError", key), reason::SECRET_MISSING);
+    for key in ["couldn't find key uri in Secret shop/db", "secret \"db-ca\" not found"] {
+        assert_eq!(waits("CreateContainerConfigError", key), reason::SECRET_MISSING);
+    }
 }
 
 #[test]

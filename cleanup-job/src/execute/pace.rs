@@ -1,0 +1,137 @@
+//! How many rows the next batch takes. Pure.
+
+use std::time::Duration;
+
+use policy::Execution;
+
+/// Bounds of a batch, in rows.
+const MIN_BATCH: i64 = 50;
+const MAX_BATCH: i64 = 50_000;
+
+/// The size of a batch, steered by how long the last ones took (`docs/adr/0006`).
+#[derive(Clone, Debug)]
+pub struct Pace {
+    size: i64,
+    least: i64,
+    most: i64,
+    /// In seconds, as the two below.
+    target: f64,
+    smoothed: f64,
+}
+
+impl Pace {
+    /// The pace of a rule each of whose rows takes `weight` rows with it, itself included.
+    pub fn new(execution: &Execution, weight: f64) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "an estimate; `as` saturates"
+        )]
+        let most = (MAX_BATCH.max(execution.batch_size) as f64 / weight.max(1.0)).max(1.0) as i64;
+        let target = execution.target_batch_duration.duration().as_secs_f64();
+        let size = execution.batch_size.min(most);
+        Self { size, least: MIN_BATCH.min(size), most, target, smoothed: target }
+    }
+
+    /// Rows of the next batch.
+    pub fn size(&self) -> i64 {
+        self.size
+    }
+
+    /// After a batch: at most 1.3 times larger, at least half as large, by the smoothed time of
+    /// the last ones.
+    pub fn took(&mut self, took: Duration) {
+        self.smoothed = 0.6 * self.smoothed + 0.4 * took.as_secs_f64();
+        let factor = (self.target / self.smoothed.max(0.000_1)).clamp(0.5, 1.3);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "at most 50,000 rows"
+        )]
+        let size = (self.size as f64 * factor).ceil() as i64;
+        self.size = size.clamp(self.least, self.most);
+    }
+
+    /// After a batch of `rows` that could not be done: half as large, and from now on as small as
+    /// it takes, since one row may be what is in the way.
+    pub fn halve(&mut self, rows: i64) {
+        self.size = (rows.min(self.size) / 2).max(1);
+        self.least = 1;
+    }
+
+    /// Back to the start, for another way through the table.
+    pub fn restart(&mut self, execution: &Execution) {
+        self.size = execution.batch_size.min(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution() -> Execution {
+        let document = serde_json::json!({
+            "apiVersion": "pgsweep.dev/v1alpha1",
+            "kind": "CleanupPolicy",
+            "metadata": {"name": "p"},
+            "spec": {
+                "schedule": "@hourly",
+                "mode": "Enforce",
+                "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
+                "rules": [{
+                    "name": "r",
+                    "table": {"schema": "s", "name": "t"},
+                    "where": [{"column": "c", "operator": "IsNull"}],
+                    "action": {"delete": {}},
+                }],
+            },
+        });
+        policy::validate(&document).unwrap().execution().clone()
+    }
+
+    #[test]
+    fn fast_batches_grow_to_the_most_and_slow_ones_shrink_to_the_least() {
+        let mut pace = Pace::new(&execution(), 1.0);
+        assert_eq!(pace.size(), 200);
+        pace.took(Duration::from_millis(5));
+        assert_eq!(pace.size(), 260, "at most 1.3 times larger");
+        for _ in 0..40 {
+            pace.took(Duration::from_millis(1));
+        }
+        assert_eq!(pace.size(), MAX_BATCH);
+        for _ in 0..40 {
+            pace.took(Duration::from_secs(1));
+        }
+        assert_eq!(pace.size(), MIN_BATCH);
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_done_shrinks_to_one_row_and_grows_again() {
+        let mut pace = Pace::new(&execution(), 1.0);
+        for expected in [100, 50, 25, 12, 6, 3, 1, 1] {
+            pace.halve(pace.size());
+            assert_eq!(pace.size(), expected);
+        }
+        pace.took(Duration::from_millis(25));
+        assert_eq!(pace.size(), 1, "on target it stays, and is not forced up");
+        pace.took(Duration::from_millis(1));
+        assert_eq!(pace.size(), 2);
+    }
+
+    #[test]
+    fn a_last_batch_that_was_cut_by_a_cap_is_halved_by_what_it_had() {
+        let mut pace = Pace::new(&execution(), 1.0);
+        pace.halve(10);
+        assert_eq!(pace.size(), 5);
+    }
+
+    #[test]
+    fn children_count() {
+        let mut pace = Pace::new(&execution(), 1000.0);
+        assert_eq!(pace.size(), 50);
+        for _ in 0..40 {
+            pace.took(Duration::from_millis(1));
+        }
+        assert_eq!(pace.size(), 50, "50 rows with 1,000 each are 50,000");
+    }
+}
