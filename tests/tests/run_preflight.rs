@@ -6,7 +6,7 @@ mod run_preflight {
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use policy::{Advice, SchemaProblemKind, Warning};
 use serde_json::{Value, json};
 use tests::Database;
@@ -24,9 +24,7 @@ struct Bench {
 impl Bench {
     async fn create() -> Result<Self> {
         let database = Database::create().await?;
-        let url = database.create_user().await?.to_string();
-        let role = url.split("//").nth(1).and_then(|rest| rest.split(':').next());
-        let role = role.context("a role")?.to_owned();
+        let (url, role) = job::cleaner(&database).await?;
         Ok(Self { database, role, url })
     }
 
@@ -59,11 +57,6 @@ impl Bench {
     fn words(&self, case: &Case) -> String {
         case.words.replace("cleaner", &self.role)
     }
-
-    async fn end(self) -> Result<()> {
-        let role = &self.role;
-        self.database.execute(&format!("DROP SCHEMA app CASCADE; DROP OWNED BY {role}")).await
-    }
 }
 
 fn names<'a>(cases: &[Case], all: impl IntoIterator<Item = &'a str>) {
@@ -94,7 +87,7 @@ async fn each_problem_is_named_with_its_way_out_and_no_row_changes() -> Result<(
         assert!(found.iter().any(named), "the plan says the same: {words}: {found:?}");
         assert_eq!(planned.object["problems"][0]["rule"], "r");
     }
-    bench.end().await
+    Ok(())
 }
 
 async fn shows_each(kind: &str, cases: &[Case]) -> Result<()> {
@@ -113,7 +106,7 @@ async fn shows_each(kind: &str, cases: &[Case]) -> Result<()> {
         assert!(people.output.contains(&words), "in the same words: {}", people.output);
         assert_eq!(bench.rows().await?, before, "{words}");
     }
-    bench.end().await
+    Ok(())
 }
 
 #[tokio::test]
@@ -166,24 +159,24 @@ fn everything() -> Value {
 async fn the_printed_grants_are_all_that_a_role_needs_and_each_one_that_is_missing_is_named()
 -> Result<()> {
     let bench = Bench::create().await?;
-    let (database, role) = (&bench.database, &bench.role);
     bench.set_up(&Case { name: "", sql: EVERYTHING_TABLES, rules: "", words: "" }).await?;
-    database.execute(&format!("DROP OWNED BY {role}")).await?;
+    let database = &bench.database;
+    let (url, role) = job::cleaner(database).await?;
     let document = everything();
     let policy = policy::validate(&document).map_err(|it| anyhow::anyhow!("{it:?}"))?;
-    let grants = policy::grants(&policy, role);
+    let grants = policy::grants(&policy, &role);
     assert_eq!(grants.len(), 11, "{grants:#?}");
     for grant in &grants {
         database.execute(grant).await?;
     }
-    let planned = job::plan(&document, &bench.url, &["-o", "json"]).await?;
+    let planned = job::plan(&document, &url, &["-o", "json"]).await?;
     assert_eq!(planned.code, Some(0), "with all of them it runs: {}", planned.output);
     for grant in &grants {
         let privilege = grant.trim_start_matches("GRANT ").trim_end_matches(';');
-        let privilege = privilege.trim_end_matches(role).trim_end_matches(" TO ");
+        let privilege = privilege.trim_end_matches(&role).trim_end_matches(" TO ");
         database.execute(&format!("REVOKE {privilege} FROM {role}")).await?;
         let before = bench.rows().await?;
-        let ended = job::run(&document, &bench.url, &[]).await?;
+        let ended = job::run(&document, &url, &[]).await?;
         let message = ended.report["message"].as_str().unwrap_or_default();
         assert_eq!(ended.code, Some(2), "{privilege}: {}", ended.output);
         assert!(message.contains("PrivilegeMissing"), "{privilege}: {message}");
@@ -193,29 +186,27 @@ async fn the_printed_grants_are_all_that_a_role_needs_and_each_one_that_is_missi
         assert_eq!(bench.rows().await?, before, "{privilege}");
         database.execute(grant).await?;
     }
-    bench.database.execute("DROP SCHEMA kept CASCADE").await?;
-    bench.end().await
+    Ok(())
 }
 
 #[tokio::test]
 async fn a_dry_run_of_every_kind_of_table_needs_select_on_what_its_conditions_read_alone()
 -> Result<()> {
     let bench = Bench::create().await?;
-    let (database, role) = (&bench.database, &bench.role);
     bench.set_up(&Case { name: "", sql: EVERYTHING_TABLES, rules: "", words: "" }).await?;
-    database.execute(&format!("DROP OWNED BY {role}")).await?;
+    let database = &bench.database;
+    let (url, role) = job::cleaner(database).await?;
     let document = with(everything(), "/mode", json!("DryRun"));
     let policy = policy::validate(&document).map_err(|it| anyhow::anyhow!("{it:?}"))?;
-    for grant in policy::grants(&policy, role) {
+    for grant in policy::grants(&policy, &role) {
         assert!(grant.contains("SELECT (") || grant.contains("USAGE ON SCHEMA"), "{grant}");
         database.execute(&grant).await?;
     }
-    let ended = job::run(&document, &bench.url, &[]).await?;
+    let ended = job::run(&document, &url, &[]).await?;
     assert_eq!(ended.code, Some(0), "{}", ended.output);
-    let planned = job::plan(&document, &bench.url, &[]).await?;
+    let planned = job::plan(&document, &url, &[]).await?;
     assert_eq!(planned.code, Some(0), "{}", planned.output);
-    bench.database.execute("DROP SCHEMA kept CASCADE").await?;
-    bench.end().await
+    Ok(())
 }
 
 const LARGE: &str = "
@@ -251,7 +242,7 @@ async fn a_large_table_is_walked_by_its_key_until_an_index_leads_to_the_rows() -
     assert!(planned.remarks("advice").iter().all(|(name, _)| name != "MissingIndex"));
     assert_eq!(rule["locks"], json!(["ROW EXCLUSIVE on app.codes, FOR UPDATE on its rows"]));
     assert!(rule["sql"][0].as_str().is_some_and(|sql| sql.contains("SKIP LOCKED")), "{rule}");
-    bench.end().await
+    Ok(())
 }
 
 #[tokio::test]
@@ -277,5 +268,5 @@ async fn what_is_wrong_with_several_rules_and_the_report_is_said_at_once() -> Re
         planned.object["problems"].as_array().into_iter().flatten().filter(|it| it["rule"] == "");
     let messages: Vec<_> = report.map(|it| &it["message"]).collect();
     assert_eq!(messages, [&json!("table app.runs of report does not exist in this database")]);
-    bench.end().await
+    Ok(())
 }

@@ -1,3 +1,4 @@
+// Longer than 400 lines: one list of cases.
 //! One case for each way in which a database can be wrong, or odd, for a policy.
 //!
 //! Each begins with `app.codes (id int PRIMARY KEY, expires_at timestamptz, state text, uses int)`,
@@ -86,7 +87,7 @@ pub fn problems() -> Vec<Case> {
             "TableMissing",
             "",
             ARCHIVE,
-            r#"as its owner: CREATE TABLE "app"."gone" (LIKE "app"."codes"); ALTER TABLE "app"."gone" ADD pgsweep_run_id text, ADD pgsweep_rule text, ADD pgsweep_archived_at timestamp with time zone;"#,
+            r#"as its owner: CREATE TABLE IF NOT EXISTS "app"."gone" (LIKE "app"."codes", pgsweep_run_id text, pgsweep_rule text, pgsweep_archived_at timestamp with time zone);"#,
         ),
         case(
             "NotATable",
@@ -177,6 +178,12 @@ pub fn problems() -> Vec<Case> {
             "CREATE PUBLICATION everything FOR ALL TABLES; ALTER TABLE app.codes REPLICA IDENTITY NOTHING",
             UPDATE,
             "app.codes is published",
+        ),
+        case(
+            "NoReplicaIdentity",
+            "CREATE TABLE app.uses (code_id int REFERENCES app.codes ON DELETE CASCADE); CREATE PUBLICATION everything FOR TABLES IN SCHEMA app",
+            DELETE,
+            "app.uses is published, and its rows have no replica identity",
         ),
         case(
             "OrderCannotWork",
