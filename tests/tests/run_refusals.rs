@@ -85,7 +85,7 @@ async fn what_does_not_fit_the_schema_is_named_before_the_first_row() -> Result<
         (
             changed("name: codes}\n  where: [", "name: shown}\n  where: ["),
             "42809",
-            "rule clear: NotATable: app.shown is a view, not a table; name the table behind it",
+            "rule clear: NotATable: app.shown is a view, not a table; name the table behind it, app.codes",
         ),
         (
             changed("name: codes}\n  where: [", "name: bare}\n  where: ["),
