@@ -6,20 +6,20 @@
 //! can stop, pause or give up. What a batch may touch is decided by [`policy`] alone.
 
 mod batch;
+mod guard;
 mod lag;
 mod pace;
+mod partitions;
 mod sweep;
 
 use std::time::Instant;
 
 use jiff::Timestamp;
-use policy::{Execution, OnRuleError, Plan, Policy, Step, StopReason};
+use policy::{Execution, OnRuleError, Plan, Policy, StopReason};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::Purpose;
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::{Fingerprint, RuleProgress};
-use crate::measure;
 use crate::progress::Progress;
 use crate::run::session::Session;
 
@@ -42,13 +42,16 @@ pub struct Done {
     pub stop: StopReason,
     /// What ended it early.
     pub failure: Option<Failure>,
+    /// What else is to be said of its end; empty where all is said.
+    pub note: String,
 }
 
 impl Done {
     /// A rule that has not begun in this attempt; an earlier one may have done this.
     pub fn nothing(stop: StopReason, before: &RuleProgress) -> Self {
         let (affected, batches) = (before.affected, before.batches);
-        Self { affected, batches, failed: 0, fault: None, stop, failure: None }
+        let note = String::new();
+        Self { affected, batches, failed: 0, fault: None, stop, failure: None, note }
     }
 }
 
@@ -88,7 +91,7 @@ pub async fn execute(context: &mut Context<'_, '_>, policy: &Policy, plan: &Plan
         }
         context.progress.begin(step.rule());
         context.progress.add(before.affected);
-        let done = match guarded_again(context, step, before).await {
+        let done = match guard::again(context, step, before).await {
             Some(done) => done,
             None => Sweep::new(context, step, before, *fingerprint, left_of_run).run().await,
         };
@@ -105,42 +108,6 @@ pub async fn execute(context: &mut Context<'_, '_>, policy: &Policy, plan: &Plan
         all.push(done);
     }
     all
-}
-
-/// Lets the guard of a step speak once more that an earlier rule has fed; the step's end, if it
-/// says no.
-async fn guarded_again(
-    context: &mut Context<'_, '_>,
-    step: &Step,
-    before: &RuleProgress,
-) -> Option<Done> {
-    if !step.depends_on_earlier() {
-        return None;
-    }
-    let execution = context.execution;
-    let session = &mut *context.session;
-    let verdict = async {
-        let mut snapshot = session.database.begin(Purpose::Measure, execution).await?;
-        let verdict = measure::guard_again(&mut snapshot, step, context.now).await?;
-        snapshot.commit().await.map_err(Failure::from)?;
-        Ok::<_, Failure>(verdict)
-    };
-    let (reason, failure) = tokio::select! {
-        verdict = verdict => match verdict {
-            Ok(None) => return None,
-            Ok(Some(message)) => {
-                let kind = FailureKind::Rule;
-                (StopReason::BlastRadius, Failure { kind, sql_state: String::new(), message })
-            }
-            Err(failure) => (StopReason::Error, failure),
-        },
-        // Nothing of this step has changed.
-        () = context.cancelled.cancelled() => {
-            context.session.abandon();
-            return Some(Done::nothing(StopReason::Cancelled, before));
-        }
-    };
-    Some(Done { failure: Some(failure), ..Done::nothing(reason, before) })
 }
 
 /// Why no later rule begins, if none does.

@@ -195,6 +195,7 @@ fn sentence(code: &str) -> &'static str {
         "23502" => "a column would become NULL that must not be",
         "23505" => "the change would break a unique constraint",
         "23514" => "the change would break a check constraint",
+        "2BP01" => "something in the database depends on it (a view, a foreign key)",
         "P0001" => "a trigger refused the change",
         "40001" | "40P01" => "other transactions were in the way (deadlock or serialization)",
         "55P03" => "a lock could not be had within execution.lockTimeout",

@@ -11,6 +11,9 @@ pub mod begin;
 pub mod close;
 pub mod history;
 pub mod install;
+pub mod partitions;
+
+use std::time::Duration;
 
 use policy::QualifiedTable;
 use sqlx::postgres::PgRow;
@@ -20,6 +23,9 @@ use crate::database::Database;
 use crate::failure::{Failure, FailureKind};
 use crate::measure::Held;
 
+/// How long a run may be silent before another may begin.
+const LEASE: Duration = Duration::from_secs(30);
+
 /// The place of a run in the ledger: what it writes its progress under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
@@ -28,7 +34,7 @@ pub struct Ledger {
     epoch: i64,
     attempt: i32,
     /// The longest that a batch of the policy, or of the run before, may hold the fence.
-    longest_batch: std::time::Duration,
+    longest_batch: Duration,
 }
 
 /// What one rule has done so far, over all attempts of its run.
@@ -150,12 +156,13 @@ impl Ledger {
         if row.try_get("unchanged")? { Ok(()) } else { Err(schema_changed(batch)) }
     }
 
-    /// Keeps the lease while no batch does: in a pause. Fails when another run took over.
-    pub async fn renew(&self, database: &mut Database) -> Result<(), Failure> {
+    /// Keeps the lease while no batch does: in a pause, or before something that may take as long as
+    /// `longest`. Fails when another run took over.
+    pub async fn renew(&self, database: &mut Database, longest: Duration) -> Result<(), Failure> {
         let mut transaction = database.begin_ledger(self.longest_batch).await?;
         let renewed = sqlx::query(
             "UPDATE pgsweep.leases
-             SET expires_at = clock_timestamp() + CAST('30 seconds' AS interval)
+             SET expires_at = clock_timestamp() + CAST($4 AS interval)
              WHERE policy = $1
                AND holder = $2
                AND EXISTS (SELECT FROM pgsweep.policies WHERE policy = $1 AND epoch = $3)",
@@ -163,6 +170,7 @@ impl Ledger {
         .bind(&self.policy)
         .bind(&self.run_id)
         .bind(self.epoch)
+        .bind(format!("{} ms", (LEASE + longest).as_millis()))
         .persistent(false)
         .execute(&mut *transaction)
         .await?;

@@ -1,7 +1,9 @@
 //! What the rules hold before any row changes, and what they still hold at the end.
 
+pub mod partitions;
+
 use jiff::Timestamp;
-use policy::{Execution, Mode, Moment, Plan, Step};
+use policy::{Execution, Mode, Moment, Plan, Step, Strategy};
 use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
 use crate::database::{fetch, limit_lock_wait};
@@ -57,6 +59,10 @@ pub async fn left(
     let mut left = Vec::new();
     for step in plan.steps() {
         let bound = step.counted_up_to().saturating_add(1);
+        if step.strategy() == Strategy::Partition {
+            left.push(partitions::held(transaction, step, now, (bound, false)).await?);
+            continue;
+        }
         let rows = count(transaction, &step.count_matched(), now, bound).await?;
         let overdue_seconds = if rows == 0 { 0 } else { overdue(transaction, step, now).await? };
         left.push(Held { rows, is_estimate: false, overdue_seconds });
@@ -81,6 +87,9 @@ async fn held_by(
     now: Timestamp,
 ) -> Result<Held, Failure> {
     let cap = step.counted_up_to();
+    if step.strategy() == Strategy::Partition {
+        return partitions::held(transaction, step, now, (cap.saturating_add(1), true)).await;
+    }
     let counted = count(transaction, &step.count_matched(), now, cap.saturating_add(1)).await?;
     let is_estimate = counted > cap;
     let rows = if is_estimate {

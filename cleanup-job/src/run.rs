@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, FailureKind};
 use crate::ledger::Fingerprint;
 use crate::ledger::begin::{Begun, Tenure};
-use crate::ledger::install;
+use crate::ledger::install::{self, Unready};
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
@@ -101,16 +101,23 @@ async fn run_policy(
         run_id,
         "run begins"
     );
-    let call = Call { args, policy, cancelled, began };
+    let call = Call { args, policy, cancelled };
     let mut outcome = Outcome::new(policy, run_id);
     let exit = match policy.mode() {
-        Mode::DryRun => match call.count(&mut outcome).await {
-            Ok(()) => outcome.conclude(),
-            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
-        },
+        Mode::DryRun => {
+            let counted = call.count(&mut outcome).await;
+            outcome.took(began.elapsed());
+            match counted {
+                Ok(()) => outcome.conclude(),
+                Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+            }
+        }
         Mode::Enforce => match call.begin(&mut outcome).await {
             Ok((session, tenure)) => call.carry_out(session, tenure, &mut outcome).await,
-            Err(ending) => outcome.end(ending, cancelled.is_cancelled()),
+            Err(ending) => {
+                outcome.took(began.elapsed());
+                outcome.end(ending, cancelled.is_cancelled())
+            }
         },
     };
     (outcome.into_report(), exit)
@@ -121,7 +128,6 @@ struct Call<'a> {
     args: &'a RunArgs,
     policy: &'a Policy,
     cancelled: &'a CancellationToken,
-    began: Instant,
 }
 
 /// What was planned and counted before the first row.
@@ -168,7 +174,6 @@ impl<'a> Call<'a> {
             // A count can be long, and nothing has changed yet.
             () = self.cancelled.cancelled() => return Err(Ending::Cancelled),
         };
-        outcome.took(self.began.elapsed());
         database.close().await;
         Ok(())
     }
@@ -178,7 +183,14 @@ impl<'a> Call<'a> {
         self.read_address(outcome)?;
         let Self { args, policy, cancelled, .. } = *self;
         let mut database = session::connect(args, args.connect.connect_timeout, cancelled).await?;
-        install::ensure(&mut database).await?;
+        match install::ensure(&mut database).await {
+            Ok(()) => {}
+            Err(Unready::Failed(failure)) => return Err(failure.into()),
+            Err(Unready::Lines { message, lines }) => {
+                output::lines_for_owner(&lines);
+                return Err(self.not_granted(&mut database, message).await);
+            }
+        }
         let run_id = outcome.run_id();
         match session::begin(&mut database, args, policy, run_id, cancelled).await? {
             None => Err(Ending::Cancelled),
@@ -193,6 +205,20 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The role lacks something on the ledger: whoever gives it should hear in one go what it lacks
+    /// on the tables of the rules.
+    async fn not_granted(&self, database: &mut Database, message: String) -> Ending {
+        let problems = async {
+            let mut snapshot = database.begin(Purpose::Measure, self.policy.execution()).await?;
+            let now = database::now(&mut snapshot).await?;
+            preflight::plan(&mut snapshot, self.policy, now).await
+        };
+        match problems.await {
+            Err(Refusal::Schema(problems)) => Ending::NotGranted { message, problems },
+            Ok(_) | Err(Refusal::Failed(_)) => Ending::NotGranted { message, problems: Vec::new() },
+        }
+    }
+
     /// The run itself, and its end in the ledger however it ends.
     async fn carry_out(
         &self,
@@ -200,11 +226,12 @@ impl<'a> Call<'a> {
         tenure: Tenure,
         outcome: &mut Outcome,
     ) -> Exit {
-        let deadline = self.began.checked_add(self.policy.execution().max_duration.duration());
-        let deadline = deadline.and_then(|end| end.checked_sub(tenure.elapsed));
-        let deadline = deadline.unwrap_or(self.began);
+        // The budget is of all attempts, by the database's clock, and not of the wait before them.
+        let entered = Instant::now();
+        let budget = self.policy.execution().max_duration.duration();
+        let deadline = entered + budget.saturating_sub(tenure.elapsed);
         let steps = self.steps(&mut session, &tenure, deadline, outcome).await;
-        outcome.took(tenure.elapsed + self.began.elapsed());
+        outcome.took(tenure.elapsed + entered.elapsed());
         let exit = close::close(&mut session, steps, outcome, self.cancelled).await;
         session.close().await;
         exit
@@ -292,6 +319,7 @@ async fn left_over(
         return vec![None; done.len()];
     }
     let counted = async {
+        session.renew_for(LEFT_OVER_PATIENCE).await?;
         let mut snapshot = session.database.begin(Purpose::Measure, policy.execution()).await?;
         measure::left(&mut snapshot, plan, now).await
     };
@@ -324,17 +352,5 @@ impl From<Failure> for Ending {
 impl From<Refusal> for Ending {
     fn from(refusal: Refusal) -> Self {
         Ending::Refused(refusal)
-    }
-}
-
-impl From<install::Unready> for Ending {
-    fn from(unready: install::Unready) -> Self {
-        match unready {
-            install::Unready::Failed(failure) => failure.into(),
-            install::Unready::Lines { message, lines } => {
-                output::lines_for_owner(&lines);
-                Failure::wrong("42501", message).into()
-            }
-        }
     }
 }

@@ -12,6 +12,8 @@
 //! **table** go (its **conditions**, with an **age** where time decides) and by
 //! which **action**. **cutoff**: database time at the start of a **run**, minus
 //! the age. **batch**: the rows of one transaction. **report**: what a run says.
+//! **ledger**: what the database remembers of runs; **epoch**: the number that a run
+//! begins by raising, and that each of its batches holds.
 //! **backlog**: rows that a rule matches and has not yet handled; **overdue**: how
 //! long the oldest of them has been due.
 //!

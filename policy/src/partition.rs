@@ -43,6 +43,16 @@ impl PartitionBound {
         let (lower, upper) = inner.split_once(") TO (")?;
         Some(Self { lower: Bound::parse(lower)?, upper: Bound::parse(upper)? })
     }
+
+    /// The smallest value of its rows; `None` where it has no lower end.
+    pub(crate) fn lower(&self) -> Option<&str> {
+        self.lower.value()
+    }
+
+    /// What all of its rows are below; `None` where it has no upper end.
+    pub(crate) fn upper(&self) -> Option<&str> {
+        self.upper.value()
+    }
 }
 
 impl Bound {
@@ -54,6 +64,13 @@ impl Bound {
         let value = quoted.unwrap_or(text);
         let harmless = |c: char| c.is_ascii_alphanumeric() || " :.+-".contains(c);
         (!value.is_empty() && value.chars().all(harmless)).then(|| Bound::Value(value.to_owned()))
+    }
+
+    fn value(&self) -> Option<&str> {
+        match self {
+            Bound::Unlimited(_) => None,
+            Bound::Value(value) => Some(value),
+        }
     }
 }
 

@@ -114,6 +114,19 @@ impl Policy {
         &self.database
     }
 
+    /// The longest that a batch of any rule may take: a detached partition is counted while nobody
+    /// but us can reach it.
+    #[must_use]
+    pub fn longest_batch(&self) -> Age {
+        let drops = |rule: &Rule| matches!(rule.action(), Action::DropPartitions { .. });
+        let Execution { batch_timeout, statement_timeout, .. } = self.execution;
+        if self.rules.iter().any(drops) {
+            batch_timeout.max(statement_timeout)
+        } else {
+            batch_timeout
+        }
+    }
+
     /// The same policy with another mode: `run --dry-run`.
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
@@ -157,5 +170,12 @@ impl Execution {
     #[must_use]
     pub fn for_statements(&self, statements: u32) -> Self {
         Self { batch_timeout: self.batch_timeout.share(statements), ..self.clone() }
+    }
+
+    /// The same for a batch that holds up nobody: it may take as long as a count.
+    #[must_use]
+    pub fn out_of_the_way(&self) -> Self {
+        let batch_timeout = self.batch_timeout.max(self.statement_timeout);
+        Self { batch_timeout, ..self.clone() }
     }
 }

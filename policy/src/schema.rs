@@ -21,7 +21,7 @@ static SPEC: LazyLock<JSONSchemaProps> = LazyLock::new(|| {
     root.and_then(|root| root.properties?.remove("spec")).unwrap_or_default()
 });
 
-/// Checks a `spec` against the schema of the CRD.
+/// Checks a `spec`, which has no field that is null, against the schema of the CRD.
 pub(crate) fn check_spec(spec: &Value, problems: &mut Vec<Problem>) {
     check(&SPEC, spec, "spec", problems);
 }
@@ -149,10 +149,7 @@ fn check_object(
     for (name, value) in fields {
         let field = format!("{path}.{name}");
         if let Some(schema) = schema.properties.as_ref().and_then(|known| known.get(name)) {
-            // The API server reads an explicit null as "left out".
-            if !value.is_null() {
-                check(schema, value, &field, problems);
-            }
+            check(schema, value, &field, problems);
         } else if let Some(JSONSchemaPropsOrBool::Schema(schema)) = &schema.additional_properties {
             check(schema, value, &field, problems);
         } else if schema.x_kubernetes_preserve_unknown_fields != Some(true) {
@@ -187,7 +184,7 @@ fn prune(schema: &JSONSchemaProps, value: &Value) -> Value {
                     Value::Array(items) => items.is_empty(),
                     _ => false,
                 };
-                (!default && !empty && !pruned.is_null()).then(|| (name.clone(), pruned))
+                (!default && !empty).then(|| (name.clone(), pruned))
             });
             Value::Object(kept.collect())
         }

@@ -32,6 +32,7 @@ use crate::schema;
 /// # Errors
 /// Every problem, in the order of the document; never only the first.
 pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
+    let document = &without_nulls(document);
     let mut problems = Vec::new();
     check_kind(document, &mut problems);
     let name = policy_name(document, &mut problems);
@@ -74,6 +75,18 @@ pub fn validate(document: &Value) -> Result<Policy, Vec<Problem>> {
     Err(problems)
 }
 
+/// An explicit null is a field that is left out, as the API server reads it.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        _ => value.clone(),
+    }
+}
+
 /// A path as it is sorted by people: `rules[2]` before `rules[10]`.
 fn natural(path: &str) -> Vec<(u64, String)> {
     let parts = path.split(['.', '[', ']']).filter(|part| !part.is_empty());
@@ -85,7 +98,7 @@ fn natural(path: &str) -> Vec<(u64, String)> {
 }
 
 fn report(spec: &Value, problems: &mut Vec<Problem>) -> Option<NewRow> {
-    let value = spec.get("report").filter(|value| !value.is_null())?;
+    let value = spec.get("report")?;
     // By every place of the list: a rule that is wrong in itself still has its name.
     let rules = spec.get("rules").and_then(Value::as_array).into_iter().flatten();
     let names: Vec<_> =

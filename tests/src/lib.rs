@@ -39,6 +39,7 @@ pub mod chart;
 pub mod cluster;
 pub mod command;
 pub mod database;
+pub mod days;
 pub mod decoder;
 mod hash;
 pub mod image;

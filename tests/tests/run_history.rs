@@ -54,6 +54,19 @@ async fn a_role_that_may_not_make_the_ledger_ends_with_the_lines_that_an_owner_r
 }
 
 #[tokio::test]
+async fn a_role_that_lacks_everything_is_told_so_at_once() -> Result<()> {
+    let database = codes(200).await?;
+    let url = database.create_user().await?.to_string();
+    let ended = job::run(&policy(DELETE_OLD), &url, &[]).await?;
+    assert_eq!(ended.code, Some(2), "{}", ended.output);
+    for words in ["DELETE ON \"public\".\"codes\"", "pgsweep init --print"] {
+        assert!(message(&ended).contains(words), "{words}: {}", message(&ended));
+    }
+    assert_eq!(ended.rule("sqlState"), "42501");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_grant_on_the_ledger_that_is_taken_away_is_named_and_no_row_changes() -> Result<()> {
     let database = codes(200).await?;
     let (url, role) = job::cleaner(&database).await?;

@@ -220,7 +220,7 @@ async fn a_run_begins_where_the_one_before_it_ended_and_still_leaves_nothing_beh
     run_as(&database, &capped, "job-1").await?;
     let place: Vec<String> =
         database.scalar("SELECT place FROM pgsweep.run_rules WHERE run_id = 'job-1'").await?;
-    assert_eq!(place[1], "601", "the oldest go first");
+    assert_eq!((place[0].as_str(), place[2].as_str()), ("Keyset", "601"), "the oldest go first");
     // Older than that place: only a second pass from the start can meet it.
     database.execute("INSERT INTO codes VALUES (5000, now() - interval '9 days')").await?;
     run_as(&database, &capped, "job-2").await?;
@@ -237,6 +237,40 @@ async fn a_run_begins_where_the_one_before_it_ended_and_still_leaves_nothing_beh
         )
         .await?;
     assert_eq!(left, 0, "where nothing is left there is no place either");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_lease_outlasts_the_counts_before_the_first_row() -> Result<()> {
+    let database = witnessed(300).await?;
+    let capped = with(policy(DELETE_OLD), "/rules/0/limits", json!({"maxRows": 100}));
+    run_on(&database, &capped).await?;
+    let mut app = database.pool().begin().await?;
+    sqlx::query("LOCK TABLE codes IN ACCESS EXCLUSIVE MODE").execute(&mut *app).await?;
+    let run = Run::start(&policy(DELETE_OLD), &database.url(), &["--job-uid", "job-2"])?;
+    let lasts = "SELECT count(*) FROM pgsweep.leases
+                 WHERE holder = 'job-2' AND expires_at > now() + interval '90 seconds'";
+    wait::until("the lease", SOON, async || {
+        Ok((database.scalar::<i64>(lasts).await? == 1).then_some(()))
+    })
+    .await?;
+    run.kill().await?;
+    app.commit().await?;
+    let begun = std::time::Instant::now();
+    let ended = run_as(&database, &policy(DELETE_OLD), "job-2").await?;
+    assert_eq!((ended.code, ended.rule("affected")), (Some(0), &json!(200)), "{}", ended.output);
+    assert!(begun.elapsed() < Duration::from_secs(4), "a pod of the same Job need not wait");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_run_id_is_not_taken_for_other_rules() -> Result<()> {
+    let database = witnessed(300).await?;
+    let capped = with(policy(DELETE_OLD), "/rules/0/limits", json!({"maxRows": 100}));
+    run_as(&database, &capped, "job-1").await?;
+    let ended = run_as(&database, &policy(DELETE_OLD), "job-1").await?;
+    assert_eq!((ended.code, gone(&database).await?), (Some(2), 100), "{}", ended.output);
+    assert!(lease_is_free(&database).await?);
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! One rule on its way through its table, batch by batch.
 
 mod pause;
+mod whole;
 
 use std::time::{Duration, Instant};
 
 use policy::{Step, StopReason, Strategy};
+use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Batch, Portion, Task};
 use super::pace::Pace;
@@ -40,6 +42,7 @@ pub struct Sweep<'a, 'b, 'c> {
     pace: Pace,
     place: Option<Vec<String>>,
     second_pass: bool,
+    whole: whole::Whole,
     trouble: Trouble,
     began: Instant,
     /// When the ledger last heard of the run.
@@ -82,6 +85,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             pace: Pace::new(&task.execution, step.weight()),
             place: place.and_then(|place| batch::resumed(step, &place)),
             second_pass: false,
+            whole: whole::Whole::default(),
             trouble: Trouble::default(),
             began: Instant::now(),
             heard: Instant::now(),
@@ -101,7 +105,10 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                     self.done.stop = stop;
                     return self.done;
                 }
-                Ok(None) => self.next().await,
+                Ok(None) => match self.task.step.strategy() {
+                    Strategy::Partition => self.next_partition().await,
+                    Strategy::Keyset | Strategy::PrimaryKey => self.next().await,
+                },
                 Err(failure) => Err(failure),
             };
             match next {
@@ -268,7 +275,8 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                 let reason = if waited { StopReason::ReplicaLag } else { StopReason::TimeBudget };
                 return Ok(Some(reason));
             }
-            if self.left() <= 0 {
+            // What is detached is counted, and waits to be dropped all the same.
+            if self.left() <= 0 && self.task.step.strategy() != Strategy::Partition {
                 return Ok(Some(StopReason::RowLimit));
             }
             let lag = &mut self.context.lag;
@@ -300,22 +308,13 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
     /// is left alone is never committed by us: its transaction ends with the connection.
     async fn batch_or_grace(&mut self, limit: i64) -> Result<Batch, Failure> {
         let cancelled = self.context.cancelled.clone();
-        let out_of_grace = async move {
-            cancelled.cancelled().await;
-            tokio::time::sleep(GRACE).await;
-        };
         let portion = Portion { limit, after: self.place.as_deref(), failed: self.done.failed };
         tokio::select! {
             batch = batch::change(self.context.session, &self.task, portion) => return batch,
-            () = out_of_grace => {}
+            () = out_of_grace(cancelled) => {}
         }
         self.context.session.abandon();
-        let message = "the batch was given up, uncommitted, since the run was asked to end";
-        Err(Failure {
-            kind: FailureKind::Slow,
-            sql_state: String::new(),
-            message: message.to_owned(),
-        })
+        Err(given_up())
     }
 
     fn count(&mut self, batch: &Batch) {
@@ -343,6 +342,17 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         }
         self.done
     }
+}
+
+/// Ends a short grace after the process was asked to end.
+async fn out_of_grace(cancelled: CancellationToken) {
+    cancelled.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+fn given_up() -> Failure {
+    let message = "the batch was given up, uncommitted, since the run was asked to end";
+    Failure { kind: FailureKind::Slow, sql_state: String::new(), message: message.to_owned() }
 }
 
 /// What became of an attempt at a batch.

@@ -7,7 +7,7 @@ use policy::{ConcurrencyPolicy, Policy};
 use rand::Rng as _;
 use sqlx::{Postgres, Row as _, Transaction};
 
-use super::{Ledger, RuleProgress, superseded};
+use super::{LEASE, Ledger, RuleProgress, superseded};
 use crate::database::{Database, timestamp};
 use crate::failure::{Failure, FailureKind};
 
@@ -17,7 +17,6 @@ const FORBID_PATIENCE: Duration = Duration::from_secs(5);
 const REPLACE_PATIENCE: Duration = Duration::from_mins(1);
 /// The statements of one rule that may each take `statementTimeout` while it is measured.
 const LONG_COUNTS: u32 = 3;
-const LEASE: Duration = Duration::from_secs(30);
 
 /// What came of the attempt to begin.
 #[derive(Debug)]
@@ -80,7 +79,7 @@ async fn try_begin(
     policy: &Policy,
     run_id: &str,
 ) -> Result<Option<Begun>, Failure> {
-    let longest_batch = policy.execution().batch_timeout.duration();
+    let longest_batch = policy.longest_batch().duration();
     let name = policy.name().to_string();
     let mut transaction = database.begin_ledger(longest_batch).await?;
     let lease = lock_lease(&mut transaction, &name).await?;
@@ -236,6 +235,7 @@ async fn enter_run(
              report = NULL
          RETURNING
            attempts,
+           rules_hash,
            CAST(started_at AS text) AS started_at,
            CAST(extract(epoch FROM clock_timestamp() - started_at) AS double precision) AS elapsed",
     )
@@ -247,6 +247,11 @@ async fn enter_run(
     .persistent(false)
     .fetch_one(&mut **transaction)
     .await?;
+    if row.try_get::<&str, _>("rules_hash")? != policy.rules_hash() {
+        let message =
+            "this run id is that of a run with other rules; a run has an id of its own (--job-uid)";
+        return Err(Failure::wrong("", message));
+    }
     let now = timestamp(row.try_get("started_at")?)?;
     let elapsed: f64 = row.try_get("elapsed")?;
     let elapsed = Duration::try_from_secs_f64(elapsed.max(0.0)).unwrap_or_default();

@@ -222,6 +222,14 @@ impl Outcome {
         self.report.rows_affected() == 0 && !self.report.rules.iter().any(worked)
     }
 
+    /// What a rule that ended so has to say.
+    fn noted(&self, stop: StopReason) -> Option<String> {
+        let noted =
+            |rule: &&RuleOutcome| rule.stop_reason == Some(stop) && !rule.message.is_empty();
+        let rule = self.report.rules.iter().find(noted)?;
+        Some(format!("rule {}: {}", rule.name, rule.message))
+    }
+
     fn sentence(&self, stop: StopReason) -> String {
         let failed = self.report.rules.iter().find(|rule| {
             let stop = rule.stop_reason;
@@ -237,9 +245,9 @@ impl Outcome {
                 "another run of this policy took over; what was done is done".to_owned()
             }
             (_, Some(rule)) => format!("rule {}: {}", rule.name, rule.message),
-            (StopReason::RowLimit, _) => {
+            (StopReason::RowLimit, _) => self.noted(stop).unwrap_or_else(|| {
                 "a cap on rows was reached; the rest waits for the next run".to_owned()
-            }
+            }),
             (StopReason::TimeBudget, _) => {
                 "execution.maxDuration has passed; the rest waits for the next run".to_owned()
             }
@@ -312,7 +320,7 @@ fn message(rule: &mut RuleOutcome, done: &Done, stop: StopReason) -> String {
         (None, StopReason::Blocked) => {
             "other transactions held these rows during both passes, or another rule made them due; the next run tries again".to_owned()
         }
-        (None, _) => String::new(),
+        (None, _) => done.note.clone(),
     }
 }
 

@@ -44,6 +44,11 @@ impl<'a> FencedBatch<'a> {
         &mut self.transaction
     }
 
+    /// The same, and the ledger, for what a batch writes there besides its record.
+    pub fn with_ledger(&mut self) -> (&mut Transaction<'a, Postgres>, &Ledger) {
+        (&mut self.transaction, self.ledger)
+    }
+
     /// Records the batch and commits it. An error that is `Unavailable` leaves open whether it was
     /// committed: [`Session::recover`] knows.
     pub async fn commit(mut self, record: &BatchRecord<'_>) -> Result<(), Failure> {
@@ -80,9 +85,23 @@ impl<'a> Session<'a> {
         Ok(FencedBatch { transaction, ledger: &self.ledger })
     }
 
+    /// Begins a look at tables and ledger, which changes nothing.
+    pub async fn look(
+        &mut self,
+        execution: &Execution,
+    ) -> Result<(Transaction<'_, Postgres>, &Ledger), Failure> {
+        let snapshot = self.database.begin(Purpose::Measure, execution).await?;
+        Ok((snapshot, &self.ledger))
+    }
+
     /// Keeps the lease in a pause.
     pub async fn renew(&mut self) -> Result<(), Failure> {
-        self.ledger.renew(&mut self.database).await
+        self.renew_for(Duration::ZERO).await
+    }
+
+    /// Keeps the lease before something that may take so long.
+    pub async fn renew_for(&mut self, longest: Duration) -> Result<(), Failure> {
+        self.ledger.renew(&mut self.database, longest).await
     }
 
     /// Keeps what the rules held at the start; see [`Ledger::measured`].

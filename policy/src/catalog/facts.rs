@@ -161,7 +161,7 @@ pub struct PublishedFacts {
 }
 
 /// How a table is partitioned.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct PartitioningFacts {
     /// By range, and not by list or hash.
     pub by_range: bool,
@@ -286,6 +286,23 @@ impl ColumnFacts {
             self.sql_type.as_str(),
             "timestamp with time zone" | "timestamp without time zone" | "date"
         )
+    }
+
+    /// Whether Postgres reads words such as `now` in its values.
+    pub(super) fn reads_moments(&self) -> bool {
+        let words = ["date", "time", "tsrange", "tsmultirange", "tstzrange", "tstzmultirange"];
+        words.iter().any(|word| self.sql_type.starts_with(word))
+    }
+
+    /// Why its values are not compared with those of a policy; `None` where they can be.
+    pub(super) fn comparison_refusal(&self) -> Option<&'static str> {
+        match self.sql_type.trim_end_matches("[]") {
+            "json" | "xml" | "point" | "polygon" => Some("whose values have no equality"),
+            "box" | "circle" => Some("which Postgres compares by area, not by value"),
+            "path" => Some("which Postgres compares by its number of points, not by value"),
+            _ if self.foreign_operators => Some("whose own comparison this version does not use"),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_number(&self) -> bool {

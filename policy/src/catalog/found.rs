@@ -1,7 +1,7 @@
 //! What is wrong with the tables that a rule reads and changes: their kind, types and privileges.
 
 use crate::crd::{Mode, Scalar};
-use crate::identifier::QualifiedTable;
+use crate::identifier::{MAX_IDENTIFIER_BYTES, QualifiedTable};
 use crate::policy::{
     Action, Assignment, ColumnCondition, NewRow, NewValue, Policy, Related, Rule, Test,
 };
@@ -265,11 +265,15 @@ impl<'a> Found<'a> {
             }
             _ => {}
         }
-        if column.foreign_operators {
-            self.add_column(table, column, &format!("is of type {sql_type}, whose own comparison this version does not use; compare another column"));
+        if let Some(why) = column.comparison_refusal() {
+            let why = format!("is of type {sql_type}, {why}; compare another column");
+            self.add_column(table, column, &why);
         }
         for value in condition.test.scalars() {
             self.moment(table, value, column);
+            if sql_type == "name" && value.to_string().len() > MAX_IDENTIFIER_BYTES {
+                self.add_column(table, column, "holds names of at most 63 bytes: Postgres would cut the value off and find another one");
+            }
         }
     }
 
@@ -317,7 +321,7 @@ impl<'a> Found<'a> {
         let Scalar::Text(text) = value else { return };
         let text = text.to_ascii_lowercase();
         let mut words = text.split(|c: char| !c.is_ascii_alphabetic());
-        if column.is_time() && words.any(|word| MOMENTS.contains(&word)) {
+        if column.reads_moments() && words.any(|word| MOMENTS.contains(&word)) {
             self.add_column(table, column, "is compared with or set to a moment that passes while the run goes on; use OlderThan or NewerThan with an age (0s is the start of the run), or now: true in set");
         }
     }

@@ -1,6 +1,7 @@
 //! The report fits where it must, and keeps what counts.
 
 use super::*;
+use crate::crd::MAX_TERMINATION_MESSAGE_BYTES;
 
 fn rule(name: String, message: &str) -> RuleOutcome {
     RuleOutcome {

@@ -1,6 +1,6 @@
 //! `where`, in SQL.
 
-use crate::crd::EpochUnit;
+use crate::crd::{EpochUnit, Scalar};
 use crate::identifier::{Identifier, QualifiedTable};
 use crate::plan::Step;
 use crate::policy::{ColumnCondition, Condition, Related, Test};
@@ -68,14 +68,8 @@ impl Builder<'_> {
             Test::NotEquals(value) => self.compare(row, name, "<>", value.to_string()),
             Test::LessThan(value) => self.compare(row, name, "<", value.to_string()),
             Test::GreaterThan(value) => self.compare(row, name, ">", value.to_string()),
-            Test::In(values) => {
-                let values = values.iter().map(ToString::to_string).collect();
-                format!("{column} = ANY ({})", self.cast(Bind::Texts(values), row.table, name))
-            }
-            Test::NotIn(values) => {
-                let values = values.iter().map(ToString::to_string).collect();
-                format!("{column} <> ALL ({})", self.cast(Bind::Texts(values), row.table, name))
-            }
+            Test::In(values) => self.among(row, name, values, ["= ANY", "IN"]),
+            Test::NotIn(values) => self.among(row, name, values, ["<> ALL", "NOT IN"]),
             Test::IsNull => format!("{column} IS NULL"),
             Test::IsNotNull => format!("{column} IS NOT NULL"),
             // `-infinity` is before every cutoff and yet means "never": it is not old. A range, and
@@ -115,6 +109,31 @@ impl Builder<'_> {
             (Some(_), Some("numeric")) => TimeKind::Decimal,
             (Some(_), _) => TimeKind::Integer,
         }
+    }
+
+    /// A list is one parameter; where the column itself is a list, Postgres would compare with the
+    /// elements of its elements.
+    fn among(
+        &mut self,
+        row: Alias<'_>,
+        column: &Identifier,
+        values: &[Scalar],
+        [of_list, of_values]: [&str; 2],
+    ) -> String {
+        let texts = values.iter().map(ToString::to_string);
+        let (operator, values) = if self.is_list(row.table, column) {
+            let values: Vec<_> =
+                texts.map(|text| self.cast(Bind::Text(text), row.table, column)).collect();
+            (of_values, values.join(", "))
+        } else {
+            (of_list, self.cast(Bind::Texts(texts.collect()), row.table, column))
+        };
+        format!("{}.{column} {operator} ({values})", row.name)
+    }
+
+    /// Whether a column holds arrays.
+    pub(super) fn is_list(&self, table: &QualifiedTable, column: &Identifier) -> bool {
+        self.types.get(table, column).is_some_and(|sql_type| sql_type.ends_with("[]"))
     }
 
     fn compare(
@@ -165,7 +184,7 @@ impl TimeKind {
     }
 
     /// What stands for "never" in it, where it has such a value.
-    fn never(self) -> Option<String> {
+    pub(super) fn never(self) -> Option<String> {
         (self != TimeKind::Integer).then(|| format!("CAST('-infinity' AS {})", self.sql_type()))
     }
 }

@@ -69,14 +69,18 @@ impl Step {
         let kind = sql.time_kind(Alias { name: "t", table: &self.table }, column, *unit);
         let written = kind.written(*unit, CutoffAs::RoundedUp);
         let cutoff = sql.cutoff(Bind::Cutoff(*age, written), kind);
+        // A number can be further away than any moment, and further than a bigint counts.
+        let apart = format!("CAST({cutoff} AS numeric) - CAST(t.{column} AS numeric)");
         let seconds = match unit {
-            None => format!("extract(epoch FROM {cutoff} - t.{column})"),
-            Some(EpochUnit::EpochSeconds) => format!("({cutoff} - t.{column})"),
-            Some(EpochUnit::EpochMillis) => format!("(({cutoff} - t.{column}) / 1000)"),
+            None => format!("floor(extract(epoch FROM {cutoff} - t.{column}))"),
+            Some(EpochUnit::EpochSeconds) => format!("least(floor({apart}), {})", i64::MAX),
+            Some(EpochUnit::EpochMillis) => {
+                format!("least(floor(({apart}) / 1000), {})", i64::MAX)
+            }
         };
         let conditions = sql.conditions(self, "  ");
         sql.push(&format!(
-            "SELECT CAST(floor({seconds}) AS bigint)\n\
+            "SELECT CAST({seconds} AS bigint)\n\
              FROM {table} AS t\nWHERE {conditions}\nORDER BY t.{column}\nLIMIT 1",
             table = self.table,
         ));
@@ -146,12 +150,13 @@ impl<'a> Reader<'a> {
 
     fn condition(&mut self, table: &QualifiedTable, condition: &ColumnCondition) {
         let texts: Vec<_> = condition.test.scalars().iter().map(ToString::to_string).collect();
-        match (&condition.test, texts.as_slice()) {
-            (_, []) => {}
-            (Test::In(_) | Test::NotIn(_), _) => {
-                self.read(Bind::Texts(texts), table, &condition.column);
-            }
-            (_, [text, ..]) => self.read(Bind::Text(text.clone()), table, &condition.column),
+        let listed = matches!(condition.test, Test::In(_) | Test::NotIn(_));
+        if listed && !self.sql.is_list(table, &condition.column) {
+            self.read(Bind::Texts(texts), table, &condition.column);
+        } else {
+            texts
+                .into_iter()
+                .for_each(|text| self.read(Bind::Text(text), table, &condition.column));
         }
     }
 

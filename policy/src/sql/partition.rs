@@ -3,6 +3,7 @@
 //! Names in statements like these cannot be bound: they are quoted by [`crate::Identifier`], and
 //! ranges are held to harmless characters by [`PartitionBound`].
 
+use crate::crd::EpochUnit;
 use crate::identifier::QualifiedTable;
 use crate::partition::PartitionBound;
 use crate::plan::Step;
@@ -12,7 +13,9 @@ use super::{Bind, Builder, CutoffAs, Statement};
 
 impl Step {
     /// The partitions all of whose rows are due by their range, the oldest first. One row of
-    /// arrays (`text[]` each): `schemas`, `names`, `oids`, `bounds`, and `pending` (`t` or `f`).
+    /// arrays (`text[]` each): `schemas`, `names`, `oids`, `bounds`, `pending` (`t` or `f`), and
+    /// `overdue` (seconds since the last moment of its range became due). A foreign table is none:
+    /// a drop would leave its rows where they are.
     #[must_use]
     pub fn due_partitions(&self) -> Option<Statement> {
         let (column, age, unit) = self.due.as_ref()?;
@@ -23,6 +26,15 @@ impl Step {
         let written = kind.written(*unit, CutoffAs::RoundedUp);
         let cutoff = sql.cutoff(Bind::Cutoff(*age, written), kind);
         let sql_type = kind.sql_type();
+        let overdue = match unit {
+            None => format!("extract(epoch FROM {cutoff} - ends)"),
+            Some(EpochUnit::EpochSeconds) => format!("({cutoff} - ends)"),
+            Some(EpochUnit::EpochMillis) => format!("(({cutoff} - ends) / 1000)"),
+        };
+        let overdue = match kind.never() {
+            Some(never) => format!("CASE WHEN ends > {never} THEN {overdue} ELSE 0 END"),
+            None => overdue,
+        };
         sql.push(&format!(
             "WITH partitions AS (\n\
              \x20 SELECT n.nspname, c.relname, c.oid, i.inhdetachpending, pg_get_expr(c.relpartbound, c.oid) AS bound\n\
@@ -33,6 +45,7 @@ impl Step {
              \x20 JOIN pg_namespace AS parent_schema ON parent_schema.oid = parent.relnamespace\n\
              \x20 WHERE parent_schema.nspname = CAST({schema} AS name)\n\
              \x20   AND parent.relname = CAST({name} AS name)\n\
+             \x20   AND c.relkind IN ('r', 'p')\n\
              ), ranges AS (\n\
              \x20 SELECT *, btrim(substring(bound FROM '^FOR VALUES FROM [(].+[)] TO [(](.+)[)]$'), '''') AS upper\n\
              \x20 FROM partitions\n\
@@ -44,7 +57,8 @@ impl Step {
              \x20 COALESCE(array_agg(CAST(relname AS text) ORDER BY ends), '{{}}') AS names,\n\
              \x20 COALESCE(array_agg(CAST(oid AS text) ORDER BY ends), '{{}}') AS oids,\n\
              \x20 COALESCE(array_agg(bound ORDER BY ends), '{{}}') AS bounds,\n\
-             \x20 COALESCE(array_agg(left(CAST(inhdetachpending AS text), 1) ORDER BY ends), '{{}}') AS pending\n\
+             \x20 COALESCE(array_agg(left(CAST(inhdetachpending AS text), 1) ORDER BY ends), '{{}}') AS pending,\n\
+             \x20 COALESCE(array_agg(CAST({overdue} AS text) ORDER BY ends), '{{}}') AS overdue\n\
              FROM due\n\
              WHERE ends <= {cutoff}"
         ));
@@ -62,15 +76,39 @@ impl Step {
         sql.finish()
     }
 
-    /// One row, one `bigint`: how many rows `partition` has, counted up to [`Bind::Limit`].
+    /// The same of the first rows of `partition`, up to [`Bind::Limit`] of them.
     #[must_use]
     pub fn count_partition_up_to(&self, partition: &QualifiedTable) -> Statement {
         let mut sql = Builder::new(&self.types);
+        let conditions = sql.conditions(self, "    ");
         let limit = sql.bind(Bind::Limit);
-        sql.push(&format!(
-            "SELECT count(*)\nFROM (\n  SELECT 1\n  FROM {partition} AS t\n  LIMIT {limit}\n) AS bounded"
-        ));
+        sql.push(&bounded_count(&conditions, &format!("{partition} AS t"), &limit));
         sql.finish()
+    }
+
+    /// The same of the rows between the ends of `bound`, through the table that they are rows of:
+    /// for a role that may read that table alone.
+    #[must_use]
+    pub fn count_range_up_to(&self, bound: &PartitionBound) -> Option<Statement> {
+        let mut sql = Builder::new(&self.types);
+        let conditions = sql.conditions(self, "    ");
+        let range = sql.range(self, bound)?;
+        let limit = sql.bind(Bind::Limit);
+        let rows = format!("{table} AS t\n  WHERE {range}", table = self.table);
+        sql.push(&bounded_count(&conditions, &rows, &limit));
+        Some(sql.finish())
+    }
+
+    /// `EXPLAIN` of a read of the same rows; see [`Step::estimate_matched`].
+    #[must_use]
+    pub fn estimate_range(&self, bound: &PartitionBound) -> Option<Statement> {
+        let mut sql = Builder::new(&self.types);
+        let range = sql.range(self, bound)?;
+        sql.push(&format!(
+            "EXPLAIN (FORMAT JSON)\nSELECT 1\nFROM {table} AS t\nWHERE {range}",
+            table = self.table
+        ));
+        Some(sql.finish())
     }
 
     /// Detaches `partition`, or ends a detach that was cut off.
@@ -97,6 +135,30 @@ impl Step {
     pub fn drop_detached(partition: &QualifiedTable) -> Statement {
         plain(format!("DROP TABLE {partition}"))
     }
+}
+
+impl Builder<'_> {
+    /// Holds for the rows between the ends of `bound`.
+    fn range(&mut self, step: &Step, bound: &PartitionBound) -> Option<String> {
+        let (column, ..) = step.due.as_ref()?;
+        let ends = [(">=", bound.lower()), ("<", bound.upper())];
+        let mut range = Vec::new();
+        for (operator, value) in ends {
+            if let Some(value) = value {
+                let value = self.cast(Bind::Text(value.to_owned()), &step.table, column);
+                range.push(format!("t.{column} {operator} {value}"));
+            }
+        }
+        (!range.is_empty()).then(|| range.join(" AND "))
+    }
+}
+
+/// One row, two `bigint`: rows, and those of them that are not due.
+fn bounded_count(conditions: &str, rows: &str, limit: &str) -> String {
+    format!(
+        "SELECT count(*) AS rows, count(*) FILTER (WHERE due IS NOT TRUE) AS survivors\n\
+         FROM (\n  SELECT ({conditions}) AS due\n  FROM {rows}\n  LIMIT {limit}\n) AS bounded"
+    )
 }
 
 fn plain(text: String) -> Statement {

@@ -40,7 +40,9 @@ pub(super) fn rules(
             check_name(name, &path, problems);
         }
         if let Some(rule) = rule(value, &path, max_percent, problems) {
-            check_minimum_age(&rule, minimum_age, &path, problems);
+            if has_all_conditions(value, &rule.conditions) {
+                check_minimum_age(&rule, minimum_age, &path, problems);
+            }
             rules.push(rule);
         }
     }
@@ -62,7 +64,7 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
         value.get("action").and_then(|value| action(value, &format!("{path}.action"), problems));
     let emit = emitted(value, path, problems);
     if let Some(action) = &action {
-        check_action(action, table.as_ref(), &conditions, path, problems);
+        check_action(value, action, table.as_ref(), &conditions, path, problems);
         let emits = value.get("emit").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
         if matches!(action, Action::DropPartitions { .. }) && emits {
             let message =
@@ -94,6 +96,7 @@ fn emitted(rule: &Value, path: &str, problems: &mut Vec<Problem>) -> Vec<NewRow>
 
 /// What an action demands of the rest of its rule.
 fn check_action(
+    rule: &Value,
     action: &Action,
     table: Option<&QualifiedTable>,
     conditions: &[Condition],
@@ -105,7 +108,7 @@ fn check_action(
             let message = "must be another table than the rule's own";
             problems.push(Problem::new(format!("{path}.action.archive.into"), message));
         }
-        Action::DropPartitions { .. } => {
+        Action::DropPartitions { .. } if has_all_conditions(rule, conditions) => {
             let one_age = |conditions: &[Condition]| {
                 matches!(
                     conditions,
@@ -117,12 +120,18 @@ fn check_action(
                 problems.push(Problem::new(format!("{path}.where"), message));
             }
         }
-        Action::Update(_) | Action::Delete | Action::Archive(_) => {}
+        _ => {}
     }
 }
 
+/// Whether no condition was left out as wrong in itself: only then can more be said of them all.
+fn has_all_conditions(rule: &Value, conditions: &[Condition]) -> bool {
+    let written = rule.get("where").and_then(Value::as_array).map_or(0, Vec::len);
+    written == conditions.len()
+}
+
 pub(super) fn is_set(value: &Value, field: &str) -> bool {
-    value.get(field).is_some_and(|value| !value.is_null())
+    value.get(field).is_some()
 }
 
 pub(super) fn table(
@@ -313,7 +322,7 @@ fn action(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Acti
     if let Some(into) = value.pointer("/archive/into") {
         return table(into, &format!("{path}.archive.into"), problems).map(Action::Archive);
     }
-    if let Some(spec) = value.get("dropPartitions").filter(|value| !value.is_null()) {
+    if let Some(spec) = value.get("dropPartitions") {
         let spec: DropPartitionsSpec = piece(spec)?;
         let path = format!("{path}.dropPartitions.graceAge");
         return Some(Action::DropPartitions { grace_age: age(&path, &spec.grace_age, problems)? });

@@ -1,4 +1,4 @@
-//! What a rule waits for between two batches, outside any transaction.
+//! Waiting between two batches, outside any transaction, and being heard of meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -47,17 +47,22 @@ impl Sweep<'_, '_, '_> {
                 () = tokio::time::sleep(left.min(silence)) => {}
                 () = self.context.cancelled.cancelled() => return Ok(()),
             }
-            if self.heard.elapsed() >= SILENCE {
-                self.heard = Instant::now();
-                match self.context.session.renew().await {
-                    // The next batch meets the same, and recovers.
-                    Err(failure) if failure.kind == FailureKind::Unavailable => {}
-                    renewed => renewed?,
-                }
-            }
+            self.keep_lease().await?;
             if left <= silence {
                 return Ok(());
             }
+        }
+    }
+
+    pub(super) async fn keep_lease(&mut self) -> Result<(), Failure> {
+        if self.heard.elapsed() < SILENCE {
+            return Ok(());
+        }
+        self.heard = Instant::now();
+        match self.context.session.renew().await {
+            // The next batch meets the same, and recovers.
+            Err(failure) if failure.kind == FailureKind::Unavailable => Ok(()),
+            renewed => renewed,
         }
     }
 }

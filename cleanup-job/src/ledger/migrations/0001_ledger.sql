@@ -76,6 +76,8 @@ CREATE TABLE pgsweep.partitions (
   state text NOT NULL,
   detached_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   settled_at timestamptz,
+  counted_rows bigint NOT NULL,
+  verified boolean NOT NULL DEFAULT FALSE,
   PRIMARY KEY (policy, table_oid, detached_at)
 );
 
@@ -86,4 +88,4 @@ COMMENT ON TABLE pgsweep.leases IS 'Which run of a policy is under way (holder: 
 COMMENT ON TABLE pgsweep.runs IS 'One row for each run (one Job, over all its attempts). ended_at is NULL while it is under way, or when it was cut off and no run came after it. report is what the run said. counted_* is what pgsweep.totals holds of it.';
 COMMENT ON TABLE pgsweep.run_rules IS 'What each rule of a run did, counted in the same transactions that change the rows. place is where its last batch ended, as key values of that row; it is cleared when no due row is left.';
 COMMENT ON TABLE pgsweep.totals IS 'Sums over all runs of a policy, also over those that pgsweep.runs no longer holds.';
-COMMENT ON TABLE pgsweep.partitions IS 'Partitions that a policy has detached, and what became of them: Detached, Dropped or Attached.';
+COMMENT ON TABLE pgsweep.partitions IS 'Partitions that a policy has detached, and what became of them: Detached, Dropped, Attached (again), or Gone (by somebody else). counted_rows is what run_id counted as affected; verified says that it was counted again while nobody could write.';

@@ -11,6 +11,13 @@ use crate::preflight::Refusal;
 pub enum Ending {
     /// Something was wrong.
     Refused(Refusal),
+    /// The role lacks privileges on the ledger, and perhaps more.
+    NotGranted {
+        /// The sentence that says so.
+        message: String,
+        /// What is wrong with the tables of the rules.
+        problems: Vec<SchemaProblem>,
+    },
     /// The process was asked to end.
     Cancelled,
     /// Another run of the policy is under way.
@@ -47,6 +54,14 @@ impl Outcome {
             }
             Ending::Refused(Refusal::Schema(problems)) => {
                 self.end_with_schema_problems(&problems);
+                Exit::Wrong
+            }
+            Ending::NotGranted { message, problems } => {
+                self.end_with_failure(&Failure::wrong("42501", message.clone()));
+                if !problems.is_empty() {
+                    self.end_with_schema_problems(&problems);
+                    self.report.message = format!("{}; {message}", self.report.message);
+                }
                 Exit::Wrong
             }
             Ending::Guarded { rule, message } => {
