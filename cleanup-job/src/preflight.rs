@@ -2,7 +2,7 @@
 //! run, a dry run and `pgsweep plan`.
 
 use jiff::Timestamp;
-use policy::{Access, Mode, Plan, Policy, SchemaProblem, SchemaProblemKind, Statement};
+use policy::{Access, Mode, Named as _, Plan, Policy, SchemaProblem, SchemaProblemKind, Statement};
 use sqlx::{Postgres, Transaction};
 
 use crate::failure::{Failure, FailureKind};
@@ -41,6 +41,18 @@ pub async fn plan(
     }
     preflight.report(&plan, enforce).await?;
     if preflight.problems.is_empty() { Ok(plan) } else { Err(Refusal::Schema(preflight.problems)) }
+}
+
+/// Says what is odd, and to who looks closer what would help.
+pub fn log(plan: &Plan) {
+    for warning in plan.warnings() {
+        let (rule, name, message) = (warning.rule(), warning.name(), warning.message());
+        tracing::info!(rule.name = rule, warning = name, "{name}: {message}");
+    }
+    for advice in plan.advice() {
+        let (rule, name, message) = (advice.rule(), advice.name(), advice.message());
+        tracing::debug!(rule.name = rule, advice = name, "{name}: {message}");
+    }
 }
 
 struct Preflight<'a, 'b> {

@@ -293,6 +293,7 @@ async fn measured(
     };
     outcome.began(now);
     let plan = preflight::plan(&mut snapshot, policy, now).await?;
+    preflight::log(&plan);
     let held = measure::held(&mut snapshot, &plan, now).await?;
     outcome.measured(&plan, &held);
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;

@@ -106,7 +106,7 @@ impl Plan {
         Self::of(policy, None)
     }
 
-    pub(crate) fn of(policy: &Policy, catalog: Option<&Catalog>) -> Self {
+    fn of(policy: &Policy, catalog: Option<&Catalog>) -> Self {
         let types = catalog.map(Types::of).unwrap_or_default();
         let step = |(index, rule): (usize, &Rule)| {
             let facts = catalog.and_then(|catalog| catalog.table(rule.table()));

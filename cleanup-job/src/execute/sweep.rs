@@ -154,8 +154,11 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         if self.second_pass || self.place.is_none() {
             return Ok(Next::End);
         }
-        // A walk through the whole table is not worth it for nothing.
+        // A walk through the whole table is not worth it for nothing. What was left behind was then
+        // only looked at: no due row is left that could not be changed.
         if self.task.step.strategy() == Strategy::PrimaryKey && !self.anything_due().await? {
+            self.done.failed = 0;
+            self.done.fault = None;
             return Ok(Next::End);
         }
         self.second_pass = true;
@@ -215,6 +218,12 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             self.pace.halve(limit);
             return Ok(());
         }
+        // One row, and late: the server may be busy.
+        self.trouble.tries += 1;
+        if self.trouble.tries < TRIES_OF_ONE {
+            return self.back_off(self.trouble.tries).await;
+        }
+        self.trouble.tries = 0;
         self.isolate(failure, limit).await
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::catalog::{Catalog, ColumnFacts, TableFacts, grants};
 use crate::explain::Access;
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::plan::{Named as _, Plan};
+use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::{SchemaProblemKind, Strategy, Warning, validate};
 
@@ -161,7 +161,7 @@ fn a_large_table_without_an_index_is_walked_and_a_small_one_is_not() {
         let mut plan = Plan::new(&policy, &catalog).unwrap();
         assert_eq!(plan.decide(0, access.clone()), again, "{rows:?} {access:?}");
         assert_eq!(plan.steps()[0].strategy(), strategy, "{rows:?} {access:?}");
-        let advice: Vec<_> = plan.advice().map(|it| it.name()).collect();
+        let advice: Vec<_> = plan.advice().map(crate::Named::name).collect();
         let walked = strategy == Strategy::PrimaryKey;
         assert_eq!(advice.contains(&"MissingIndex"), walked, "{advice:?}");
         assert!(!walked || !plan.decide(0, reads(true)), "a walk stays one");
