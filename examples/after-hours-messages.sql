@@ -28,11 +28,11 @@ CREATE TABLE IF NOT EXISTS after_hours.cleanup_log (
 
 -- The fate of a match, of each 10:
 --   0 to 2  runs
---   3       never expires
+--   3       never expires, and its messages are older than 30 days
 --   4       expired 29 days and 20 hours ago
 --   5       expired over 30 days ago, and was saved
 --   6 to 8  expired over 30 days ago
---   9       the same, and nobody wrote a word
+--   9       the same, and nobody wrote a word; every second one was saved
 WITH drawn AS (
   SELECT n, n % 10 AS fate, n * 7919 % 1009 / 1009.0 AS r
   FROM generate_series(0, 1999) AS n
@@ -48,7 +48,7 @@ SELECT
     WHEN fate = 4 THEN now() - interval '29 days 20 hours'
     ELSE now() - interval '30 days 1 minute' - r * interval '90 days'
   END,
-  CASE fate WHEN 5 THEN md5('saved match ' || n)::uuid END
+  CASE WHEN fate = 5 OR n % 20 = 9 THEN md5('saved match ' || n)::uuid END
 FROM drawn;
 
 INSERT INTO after_hours.after_hours_messages
@@ -57,7 +57,10 @@ SELECT
   m.id,
   CASE line % 2 WHEN 0 THEN m.user_a ELSE m.user_b END,
   (ARRAY['hey', 'are you still up?', 'where are you?', 'look at the moon'])[1 + (n + line) % 4],
-  least(m.expires_at, now()) - line * interval '3 minutes'
+  CASE
+    WHEN n % 10 = 3 THEN now() - interval '40 days'
+    ELSE least(m.expires_at, now()) - line * interval '3 minutes'
+  END
 FROM generate_series(0, 1999) AS n
 JOIN after_hours.after_hours_matches AS m ON m.id = md5('match ' || n)::uuid
 CROSS JOIN generate_series(1, 4) AS line

@@ -130,7 +130,8 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- The fate of a session, of each 30:
---    0 to 9   alive: two phones, seen within the last minutes
+--    0 to 8   alive: two phones, seen within the last minutes
+--         9   alive: ended over 90 days ago and was switched on again
 --        10   alive: one of three is silent for hours
 --        11   alive: seen 50 minutes ago
 --   12 to 14  silent for many hours
@@ -138,8 +139,10 @@ $$;
 --        16   silent: who was seen just now has left (is not active)
 --        17   silent: nobody was ever seen (NULL)
 --        18   nobody ever joined
---   19 to 25  ended within the last 80 days
---   26 to 29  ended over 90 days ago
+--        19   ended ten days ago, and had gone on for 90
+--   20 to 25  ended within the last 80 days
+--   26 to 28  ended over 90 days ago
+--        29   the same, and a guest has come back to it since
 WITH drawn AS (
   SELECT n, n % 30 AS fate, n * 7919 % 1009 / 1009.0 AS r
   FROM generate_series(0, 2999) AS n
@@ -149,6 +152,7 @@ WITH drawn AS (
     fate,
     r,
     CASE
+      WHEN fate IN (9, 19) THEN now() - interval '100 days' - r * interval '5 days'
       WHEN fate <= 11 THEN now() - interval '3 hours' - r * interval '5 hours'
       WHEN fate <= 18 THEN now() - interval '12 hours' - r * interval '2 days'
       WHEN fate <= 25 THEN now() - interval '3 days' - r * interval '77 days'
@@ -165,7 +169,11 @@ SELECT
   CASE fate WHEN 10 THEN 3 WHEN 12 THEN 1 WHEN 18 THEN 0 ELSE 2 END,
   created_at,
   created_at + interval '2 hours',
-  CASE WHEN fate > 18 THEN created_at + interval '2 hours' END
+  CASE
+    WHEN fate = 9 THEN now() - interval '95 days'
+    WHEN fate = 19 THEN now() - interval '10 days'
+    WHEN fate > 18 THEN created_at + interval '2 hours'
+  END
 FROM aged;
 
 WITH fated AS (
@@ -179,9 +187,14 @@ SELECT
   s.id,
   CASE seat WHEN 1 THEN s.host_user_id ELSE md5('guest ' || seat || s.id)::uuid END,
   NOT (s.fate = 16 AND seat = 2),
-  s.created_at + seat * interval '1 minute',
+  CASE
+    WHEN s.fate = 29 AND seat = 2 THEN now() - interval '10 days'
+    ELSE s.created_at + seat * interval '1 minute'
+  END,
   CASE
     WHEN s.fate = 17 THEN NULL
+    WHEN s.fate = 29 AND seat = 2 THEN now() - interval '9 days'
+    WHEN s.fate = 19 THEN now() - interval '10 days' - seat * interval '1 minute'
     WHEN s.fate = 10 AND seat = 3 THEN now() - interval '2 hours'
     WHEN s.fate = 16 AND seat = 2 THEN now() - interval '1 minute'
     WHEN s.fate = 11 THEN now() - interval '50 minutes'

@@ -31,7 +31,7 @@ const EXAMPLES: [(&str, &str, Rules); 5] = [
     (
         "tarot-reading-sessions",
         "*/15 * * * *",
-        &[("deactivate-silent", 700), ("archive-participants", 800), ("archive-sessions", 400)],
+        &[("deactivate-silent", 700), ("archive-participants", 700), ("archive-sessions", 300)],
     ),
     (
         "after-hours-sessions",
@@ -43,7 +43,7 @@ const EXAMPLES: [(&str, &str, Rules); 5] = [
             ("delete-orphaned-profiles", 100),
         ],
     ),
-    ("after-hours-messages", "0 3 * * *", &[("delete-messages", 2400), ("delete-matches", 800)]),
+    ("after-hours-messages", "0 3 * * *", &[("delete-messages", 2400), ("delete-matches", 700)]),
     (
         "kitchen-sink",
         "@hourly",
@@ -205,7 +205,7 @@ async fn the_cleanup_of_the_readings_is_one_service_that_starts_reports_and_stop
         app.rollback().await?;
         let status = after_runs(namespace, name, 1).await?;
         assert_eq!(status["lastRun"]["result"], "Succeeded", "{status}");
-        assert_eq!(status["lastRun"]["rowsAffected"], 1900, "{status}");
+        assert_eq!(status["lastRun"]["rowsAffected"], 1700, "{status}");
         let status = until(namespace, name, "the end of the active run", |sweep| {
             let active = sweep["status"]["active"].as_array().map_or(0, Vec::len);
             (active == 0).then(|| sweep["status"].clone())

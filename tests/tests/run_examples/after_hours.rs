@@ -152,7 +152,7 @@ async fn ended_sessions_go_after_a_week_where_a_team_asks_for_it() -> Result<()>
 #[tokio::test]
 async fn messages_and_then_matches_go_after_thirty_days_unless_they_were_saved() -> Result<()> {
     let Proof { database, .. } = MESSAGES.prove().await?;
-    let counts = json!({"deletedMessages": 2400, "deletedMatches": 800, "retentionDays": 30});
+    let counts = json!({"deletedMessages": 2400, "deletedMatches": 700, "retentionDays": 30});
     assert_eq!(first_report(&database).await?, counts);
     let kept: i64 = database
         .scalar(
@@ -199,7 +199,7 @@ async fn a_message_that_comes_late_keeps_its_match_and_fails_no_rule() -> Result
     assert_eq!(ended.code, Some(0), "{}", ended.output);
     assert_eq!(ended.report["result"], "PartiallySucceeded");
     let affected = of_rules(&ended.report, "affected");
-    assert_eq!((affected[0].1, affected[1].1), (2399, 798));
+    assert_eq!((affected[0].1, affected[1].1), (2399, 698));
     let left: i64 = database
         .scalar(&format!(
             "SELECT count(*) FROM after_hours.after_hours_messages WHERE match_id IN ('{held}', '{late}')"

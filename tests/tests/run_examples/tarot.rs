@@ -38,7 +38,7 @@ const EXAMPLE: Example = Example {
         (
             "archive-participants",
             "DELETE FROM session_participants
-             WHERE session_id IN (
+             WHERE joined_at < NOW() - INTERVAL '90 days' AND session_id IN (
                SELECT id FROM reading_sessions
                WHERE is_active = false AND ended_at < NOW() - INTERVAL '90 days'
              )
@@ -46,8 +46,9 @@ const EXAMPLE: Example = Example {
         ),
         (
             "archive-sessions",
-            "DELETE FROM reading_sessions
+            "DELETE FROM reading_sessions rs
              WHERE is_active = false AND ended_at < NOW() - INTERVAL '90 days'
+               AND NOT EXISTS (SELECT 1 FROM session_participants sp WHERE sp.session_id = rs.id)
              RETURNING id",
         ),
     ],
@@ -121,7 +122,7 @@ async fn silent_sessions_are_switched_off_and_nothing_that_is_billed_is_lost() -
              WHERE event_type = 'cleanup_job_completed' ORDER BY id LIMIT 1",
         )
         .await?;
-    let counts = json!({"deactivated_sessions": 700, "archived_participants": 800, "archived_sessions": 400});
+    let counts = json!({"deactivated_sessions": 700, "archived_participants": 700, "archived_sessions": 300});
     assert_eq!(report, counts);
     Ok(())
 }
