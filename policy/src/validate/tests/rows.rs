@@ -196,7 +196,6 @@ fn an_emitted_row_takes_from_the_changed_row_and_a_report_from_the_counts() {
 #[test]
 fn a_value_of_a_row_is_one_thing() {
     let cell = "/spec/rules/0/emit/0/values/0";
-    let field = "/spec/rules/0/emit/0/values/4/object/0";
     let at = |path: &str, message: &str| format!("spec.rules[0].emit[0].values{path}: {message}");
     check(&[
         (cell, json!({"column": "a"}), &at("[0]", CELL)),
@@ -229,6 +228,14 @@ fn a_value_of_a_row_is_one_thing() {
             json!({"column": "a", "value": true}),
             &at("[0].value", "must be a string or a 64-bit integer, not boolean; put it in quotes"),
         ),
+    ]);
+}
+
+#[test]
+fn a_field_of_an_object_is_one_thing_under_a_key_of_its_own() {
+    let field = "/spec/rules/0/emit/0/values/4/object/0";
+    let at = |path: &str, message: &str| format!("spec.rules[0].emit[0].values{path}: {message}");
+    check(&[
         (field, json!({"key": "k"}), &at("[4].object[0]", FIELD)),
         (field, json!({"key": "k", "now": true, "value": 1}), &at("[4].object[0]", FIELD)),
         (
