@@ -65,4 +65,5 @@ WHERE n % 10 <> 9;
 
 CREATE INDEX ON after_hours.after_hours_matches (expires_at) WHERE converted_to_match_id IS NULL;
 CREATE INDEX ON after_hours.after_hours_messages (match_id);
+CREATE INDEX ON after_hours.after_hours_messages (sent_at);
 ANALYZE after_hours.after_hours_matches, after_hours.after_hours_messages;

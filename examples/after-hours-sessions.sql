@@ -10,7 +10,8 @@ CREATE TABLE after_hours.users (
 -- Without a foreign key to users, who live in another service: so it can lose its person.
 CREATE TABLE after_hours.after_hours_profiles (
   user_id uuid PRIMARY KEY,
-  nickname text NOT NULL
+  nickname text NOT NULL,
+  created_at timestamptz NOT NULL
 );
 
 CREATE TABLE after_hours.after_hours_sessions (
@@ -50,7 +51,7 @@ FROM generate_series(0, 1999) AS n
 WHERE n % 20 <> 7;
 
 INSERT INTO after_hours.after_hours_profiles
-SELECT md5('person ' || n)::uuid, 'night owl ' || n
+SELECT md5('person ' || n)::uuid, 'night owl ' || n, now() - interval '1 day' - n % 1009 * interval '8 hours'
 FROM generate_series(0, 1999) AS n;
 
 -- The fate of a session, of each 10:
@@ -117,5 +118,7 @@ CREATE INDEX ON after_hours.after_hours_sessions (expires_at) WHERE ended_at IS 
 CREATE INDEX ON after_hours.after_hours_sessions (ended_at);
 CREATE INDEX ON after_hours.after_hours_declines (created_at);
 CREATE INDEX ON after_hours.device_fingerprints (session_id);
+CREATE INDEX ON after_hours.device_fingerprints (created_at);
+CREATE INDEX ON after_hours.after_hours_profiles (created_at);
 ANALYZE after_hours.users, after_hours.after_hours_profiles, after_hours.after_hours_sessions,
   after_hours.after_hours_declines, after_hours.device_fingerprints;

@@ -196,5 +196,6 @@ CREATE INDEX idx_session_participants_last_seen ON tarot.session_participants (l
 CREATE INDEX idx_reading_sessions_updated_at ON tarot.reading_sessions (updated_at);
 CREATE INDEX ON tarot.reading_sessions (ended_at) WHERE NOT is_active;
 CREATE INDEX ON tarot.session_participants (session_id);
+CREATE INDEX ON tarot.session_participants (joined_at);
 CREATE INDEX ON tarot.session_audit_log (session_id, id);
 ANALYZE tarot.reading_sessions, tarot.session_participants, tarot.session_audit_log;

@@ -1,6 +1,6 @@
 //! `pgsweep init`: makes the ledger, or prints the SQL of it for whoever may run it.
 
-use policy::{Identifier, Policy};
+use policy::{Action, Identifier, Policy};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::InitArgs;
@@ -64,9 +64,18 @@ fn printed(role: Option<&Identifier>, policies: &[Policy]) -> String {
     lines.extend(install::grants(&role.to_string()));
     for policy in policies {
         lines.push(format!("\n-- What the rules of {} need.", policy.name()));
+        lines.extend(archives(policy));
         lines.extend(policy::grants(policy, &role.to_string()));
     }
     install::script(&lines)
+}
+
+/// The statements that make the archives of a policy, where they do not exist.
+fn archives(policy: &Policy) -> impl Iterator<Item = String> {
+    policy.rules().iter().filter_map(|rule| match rule.action() {
+        Action::Archive(into) => Some(policy::archive_ddl(rule.table(), into)),
+        Action::Update(_) | Action::Delete | Action::DropPartitions { .. } => None,
+    })
 }
 
 fn no_role() -> String {

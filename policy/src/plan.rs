@@ -106,7 +106,7 @@ impl Plan {
         Self::of(policy, None)
     }
 
-    fn of(policy: &Policy, catalog: Option<&Catalog>) -> Self {
+    pub(crate) fn of(policy: &Policy, catalog: Option<&Catalog>) -> Self {
         let types = catalog.map(Types::of).unwrap_or_default();
         let step = |(index, rule): (usize, &Rule)| {
             let facts = catalog.and_then(|catalog| catalog.table(rule.table()));
@@ -234,8 +234,12 @@ impl Step {
     /// Names of what is odd about the rule, each once.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.warnings.iter().map(Named::name).collect();
-        names.dedup();
+        let mut names = Vec::new();
+        for name in self.warnings.iter().map(Named::name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         names
     }
 

@@ -1,5 +1,6 @@
 //! The `pgsweep` binary, run as a person or a Job runs it.
 
+mod plan;
 mod process;
 
 use std::process::Stdio;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::Database;
+pub use plan::{Planned, plan};
 pub use process::{Ended, Launch, Run, binary};
 
 /// A policy with these rules (YAML), for a test's own database.

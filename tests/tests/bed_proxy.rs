@@ -94,6 +94,7 @@ async fn a_connection_can_be_cut_at_every_message_one_after_the_other() -> Resul
             let end = insert(&proxy, id).await;
             // The client does not wait for an answer to its farewell.
             assert!(end.is_err() || number == count, "message {number} {when:?} was not cut");
+            proxy.quiet().await?;
             assert_eq!(proxy.count(), number, "{when:?}");
             if number < commit || (number == commit && when == When::Before) {
                 assert!(!is_there(&database, id).await?, "message {number} {when:?}");

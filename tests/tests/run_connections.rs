@@ -243,7 +243,7 @@ async fn a_role_whose_idle_sessions_are_ended_loses_its_pauses_and_not_its_run()
 #[tokio::test]
 async fn a_file_that_is_no_yaml_gives_one_object_too() -> Result<()> {
     for (command, problem) in
-        [("validate", "/problems/0/message"), ("plan", "/problems/0"), ("run", "/message")]
+        [("validate", "/problems/0/message"), ("plan", "/problems/0/message"), ("run", "/message")]
     {
         for text in ["a: [1\nb: 2\n", "---\n"] {
             let output = tokio::process::Command::new(binary("pgsweep")?)

@@ -80,12 +80,12 @@ async fn what_does_not_fit_the_schema_is_named_before_the_first_row() -> Result<
                 "column: uses, operator: Equals, value: used",
             ),
             "22P02",
-            "rule clear on app.codes: a value of the policy cannot be read as the column's type",
+            "rule clear: StatementRefused: on app.codes: a value of the policy cannot be read as the column's type",
         ),
         (
             changed("name: codes}\n  where: [", "name: shown}\n  where: ["),
             "42809",
-            "rule clear: NotATable: app.shown is a view, not a table; name the table behind it",
+            "rule clear: NotATable: app.shown is a view, not a table; name the table behind it, app.codes",
         ),
         (
             changed("name: codes}\n  where: [", "name: bare}\n  where: ["),

@@ -161,7 +161,7 @@ pub struct PublishedFacts {
 }
 
 /// How a table is partitioned.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct PartitioningFacts {
     /// By range, and not by list or hash.
     pub by_range: bool,
@@ -190,6 +190,9 @@ pub struct ReferenceFacts {
     pub on_delete: OnDelete,
     /// Whether that table is partitioned.
     pub partitioned: bool,
+    /// Whether that table is published, and its rows have no identity for a subscriber: the
+    /// database then refuses what a delete here does to them.
+    pub unidentified: bool,
     /// Whether an index leads to them.
     pub indexed: bool,
     /// How many of them a row here has, by estimate; `None` where statistics are missing.

@@ -114,14 +114,22 @@ impl<'a> Found<'a> {
     }
 
     fn replica_identity(&mut self, rule: &Rule, facts: &TableFacts) {
+        if self.mode != Mode::Enforce {
+            return;
+        }
         let removes = rule.action().removes_rows();
-        for published in &facts.published_without_identity {
-            if self.mode == Mode::Enforce
-                && if removes { published.delete } else { published.update }
-            {
-                let part = &published.part;
-                self.add(NoReplicaIdentity, format!("{part} is published, and its rows have no replica identity, so the database would refuse the change; as its owner, set one: ALTER TABLE … REPLICA IDENTITY DEFAULT (its primary key) or FULL"));
-            }
+        let published = facts.published_without_identity.iter();
+        let own = published.filter(|it| if removes { it.delete } else { it.update });
+        let mut parts: Vec<_> = own.map(|it| it.part.clone()).collect();
+        if removes {
+            let cascades = self.catalog.cascades(rule.table()).into_iter();
+            parts.extend(cascades.filter(|it| it.key.unidentified).map(|it| it.key.table.plain()));
+        }
+        for part in parts {
+            self.add(
+                NoReplicaIdentity,
+                format!("{part} is published, and its rows have no replica identity, so the database would refuse the change; as its owner, set one: ALTER TABLE … REPLICA IDENTITY DEFAULT (its primary key) or FULL"),
+            );
         }
     }
 

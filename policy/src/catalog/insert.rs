@@ -19,12 +19,12 @@ pub const ARCHIVE_COLUMNS: [(&str, &str); 3] = [
     ("pgsweep_archived_at", "timestamp with time zone"),
 ];
 
-/// The statements that make an archive for `table`.
+/// The statement that makes an archive for `table`, where there is none.
 #[must_use]
 pub fn archive_ddl(table: &QualifiedTable, into: &QualifiedTable) -> String {
-    let added: Vec<_> =
-        ARCHIVE_COLUMNS.iter().map(|(name, kind)| format!("ADD {name} {kind}")).collect();
-    format!("CREATE TABLE {into} (LIKE {table}); ALTER TABLE {into} {};", added.join(", "))
+    let ours: String =
+        ARCHIVE_COLUMNS.iter().map(|(name, kind)| format!(", {name} {kind}")).collect();
+    format!("CREATE TABLE IF NOT EXISTS {into} (LIKE {table}{ours});")
 }
 
 impl<'a> Found<'a> {

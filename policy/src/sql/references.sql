@@ -53,6 +53,27 @@ SELECT
       ELSE 'Refuse'
     END,
     'partitioned', child.relkind = 'p',
+    -- Published, and changed by the delete, without an identity for a subscriber.
+    'unidentified', k.confdeltype IN ('c', 'n', 'd')
+      AND child.relkind = 'r'
+      AND child.relreplident <> 'f'
+      AND EXISTS (
+        SELECT FROM pg_publication AS p
+        WHERE CASE k.confdeltype WHEN 'c' THEN p.pubdelete ELSE p.pubupdate END
+          AND (
+            p.puballtables
+            OR EXISTS (SELECT FROM pg_publication_rel AS pr WHERE pr.prpubid = p.oid AND pr.prrelid = child.oid)
+            OR EXISTS (SELECT FROM pg_publication_namespace AS pn WHERE pn.pnpubid = p.oid AND pn.pnnspid = child.relnamespace)
+          )
+      )
+      AND pg_relation_is_publishable(child.oid)
+      AND NOT EXISTS (
+        SELECT FROM pg_index AS i
+        WHERE i.indrelid = child.oid
+          AND i.indisvalid
+          AND i.indimmediate
+          AND CASE child.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE FALSE END
+      ),
     'indexed', EXISTS (
       SELECT FROM pg_index AS i
       WHERE i.indrelid = k.conrelid

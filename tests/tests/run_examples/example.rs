@@ -104,6 +104,7 @@ impl Example {
         );
         ensure!(of_rules(&ended.report, "remaining").iter().all(|(_, rows)| *rows == 0));
         self.counted_as(&dry, &ended)?;
+        ensure!(!ended.output.contains("NoAgeCondition"), "{}", ended.output);
 
         let reports: i64 = self.count(&database, self.reports).await?;
         ensure!(reports == 1, "{reports} rows tell of one run, and one dry run");
