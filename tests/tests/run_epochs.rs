@@ -45,7 +45,6 @@ fn stands(text: &str, sql_type: &str, cutoff_micros: i128, unit: i128) -> (bool,
     (number < cutoff, number > cutoff)
 }
 
-/// Proves: G11.
 #[tokio::test]
 async fn numbers_are_before_or_after_the_cutoff_as_plain_arithmetic_says() -> Result<()> {
     let database = Database::create().await?;

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use tests::Database;
 use tests::job::{policy, run_on, with};
 
-/// Proves: G17.
 #[tokio::test]
 async fn every_kind_of_value_is_written_as_the_type_of_its_column() -> Result<()> {
     let database = Database::create().await?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{CleanupPolicyStatus, NewRowSpec, RuleSpec};
 
 /// Gives rows in Postgres an end of life: a schedule, a database and the rules
-/// by which rows are updated or deleted.
+/// by which rows are updated, deleted, archived or dropped with their partition.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "pgsweep.dev",
