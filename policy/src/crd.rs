@@ -7,6 +7,7 @@
 //! that no client can have it silently dropped.
 
 mod names;
+mod pod_template;
 mod row;
 mod rule;
 mod scalar;
@@ -14,6 +15,7 @@ mod spec;
 mod status;
 
 pub use names::*;
+pub use pod_template::PodTemplateSpec;
 pub use row::*;
 pub use rule::*;
 pub use scalar::Scalar;

@@ -66,7 +66,10 @@ fn wrong_type(schema: &JSONSchemaProps, value: &Value) -> Option<String> {
         "object" => value.is_object(),
         _ => true,
     };
-    (!fits).then(|| format!("must be of type {wanted}, not {}", kind_of(value)))
+    // YAML reads `n` and `7` as something else than a string.
+    let quotes = wanted == "string" && (value.is_boolean() || value.is_number());
+    let way_out = if quotes { "; put it in quotes" } else { "" };
+    (!fits).then(|| format!("must be of type {wanted}, not {}{way_out}", kind_of(value)))
 }
 
 fn kind_of(value: &Value) -> &'static str {

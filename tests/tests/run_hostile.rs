@@ -36,6 +36,7 @@ impl Names<'_> {
         let (key, at, text) = (self.column('K'), self.column('A'), self.column('T'));
         let (joined, awake) = (self.column('J'), self.column('W'));
         let (rows, people) = (self.table('R'), self.table('P'));
+        let value = VALUE.replace('\'', "''");
         database
             .execute(&format!(
                 "CREATE SCHEMA {schema};
@@ -45,13 +46,12 @@ impl Names<'_> {
                  ALTER TABLE {archive} ADD pgsweep_run_id text, ADD pgsweep_rule text, ADD pgsweep_archived_at timestamptz;
                  CREATE TABLE {events} ({key} bigint, {at} timestamptz, {text} jsonb);
                  INSERT INTO {rows}
-                 SELECT n, now() - CASE WHEN n > 3 THEN interval '2 days' ELSE interval '1 hour' END, {value}
+                 SELECT n, now() - CASE WHEN n > 3 THEN interval '2 days' ELSE interval '1 hour' END, '{value}'
                  FROM generate_series(1, 6) AS n;
                  INSERT INTO {people} VALUES (1, 'yes'), (2, 'no'), (4, 'yes'), (5, 'no')",
                 schema = quoted(&self.of('S')),
                 archive = self.table('O'),
                 events = self.table('E'),
-                value = format!("'{}'", VALUE.replace('\'', "''")),
             ))
             .await?;
         Ok(database)

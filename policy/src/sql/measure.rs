@@ -154,9 +154,9 @@ impl<'a> Reader<'a> {
         if listed && !self.sql.is_list(table, &condition.column) {
             self.read(Bind::Texts(texts), table, &condition.column);
         } else {
-            texts
-                .into_iter()
-                .for_each(|text| self.read(Bind::Text(text), table, &condition.column));
+            for text in texts {
+                self.read(Bind::Text(text), table, &condition.column);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::policy::{CellValue, NewCell, NewRow, ObjectField, RowValue};
 use crate::problem::Problem;
 
 use super::piece;
-use super::rule::{check_scalar, identifier, is_set, table};
+use super::rule::{check_repeated_column, check_scalar, identifier, is_set, table};
 
 /// What a row may take its values from.
 #[derive(Clone, Copy)]
@@ -40,12 +40,8 @@ pub(super) fn new_row(
     let entries = value.get("values").and_then(Value::as_array).into_iter().flatten();
     for (index, value) in entries.enumerate() {
         let path = format!("{path}.values[{index}]");
-        let Some(cell) = cell(value, &path, place, problems) else { continue };
-        if !seen.insert(cell.column.clone()) {
-            let message = format!("\"{}\" is set twice", cell.column.as_str());
-            problems.push(Problem::new(format!("{path}.column"), message));
-        }
-        values.push(cell);
+        check_repeated_column(value, &path, &mut seen, problems);
+        values.extend(cell(value, &path, place, problems));
     }
     Some(NewRow { into: into?, values })
 }
@@ -91,15 +87,15 @@ fn object(
     let mut object = Vec::new();
     for (index, field) in fields.into_iter().enumerate() {
         let path = format!("{path}.object[{index}]");
-        let written = &written["object"][index];
-        if LEAVES.iter().filter(|name| is_set(written, name)).count() != 1 {
-            problems.push(Problem::new(path, FIELD));
-            continue;
-        }
         check_scalar(&Scalar::Text(field.key.clone()), &format!("{path}.key"), problems);
         if !seen.insert(field.key.clone()) {
             let message = format!("\"{}\" is a key of this object already", field.key);
             problems.push(Problem::new(format!("{path}.key"), message));
+        }
+        let written = &written["object"][index];
+        if LEAVES.iter().filter(|name| is_set(written, name)).count() != 1 {
+            problems.push(Problem::new(path, FIELD));
+            continue;
         }
         let leaf = Leaf {
             value: field.value,

@@ -63,14 +63,14 @@ fn rule(value: &Value, path: &str, max_percent: i64, problems: &mut Vec<Problem>
     let action =
         value.get("action").and_then(|value| action(value, &format!("{path}.action"), problems));
     let emit = emitted(value, path, problems);
-    if let Some(action) = &action {
-        check_action(value, action, table.as_ref(), &conditions, path, problems);
-        let emits = value.get("emit").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
-        if matches!(action, Action::DropPartitions { .. }) && emits {
-            let message =
-                "needs rows that are changed one by one, which dropPartitions does not do";
-            problems.push(Problem::new(format!("{path}.emit"), message));
-        }
+    if let Some(Action::Archive(into)) = &action
+        && Some(into) == table.as_ref()
+    {
+        let message = "must be another table than the rule's own";
+        problems.push(Problem::new(format!("{path}.action.archive.into"), message));
+    }
+    if value.pointer("/action/dropPartitions").is_some() {
+        check_partition_rule(value, &conditions, path, problems);
     }
     let limits: RuleLimitsSpec =
         value.get("limits").map_or_else(|| Some(RuleLimitsSpec::default()), piece)?;
@@ -94,33 +94,24 @@ fn emitted(rule: &Value, path: &str, problems: &mut Vec<Problem>) -> Vec<NewRow>
     rows
 }
 
-/// What an action demands of the rest of its rule.
-fn check_action(
+/// What `dropPartitions` demands of the rest of its rule.
+fn check_partition_rule(
     rule: &Value,
-    action: &Action,
-    table: Option<&QualifiedTable>,
     conditions: &[Condition],
     path: &str,
     problems: &mut Vec<Problem>,
 ) {
-    match action {
-        Action::Archive(into) if Some(into) == table => {
-            let message = "must be another table than the rule's own";
-            problems.push(Problem::new(format!("{path}.action.archive.into"), message));
-        }
-        Action::DropPartitions { .. } if has_all_conditions(rule, conditions) => {
-            let one_age = |conditions: &[Condition]| {
-                matches!(
-                    conditions,
-                    [Condition::Column(ColumnCondition { test: Test::OlderThan { .. }, .. })]
-                )
-            };
-            if !one_age(conditions) {
-                let message = "dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by";
-                problems.push(Problem::new(format!("{path}.where"), message));
-            }
-        }
-        _ => {}
+    let one_age = matches!(
+        conditions,
+        [Condition::Column(ColumnCondition { test: Test::OlderThan { .. }, .. })]
+    );
+    if has_all_conditions(rule, conditions) && !one_age {
+        let message = "dropPartitions takes exactly one condition: OlderThan on the column that the table is partitioned by";
+        problems.push(Problem::new(format!("{path}.where"), message));
+    }
+    if rule.get("emit").and_then(Value::as_array).is_some_and(|it| !it.is_empty()) {
+        let message = "needs rows that are changed one by one, which dropPartitions does not do";
+        problems.push(Problem::new(format!("{path}.emit"), message));
     }
 }
 
@@ -332,14 +323,23 @@ fn action(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Acti
     let mut assignments = Vec::new();
     for (index, value) in entries.iter().enumerate() {
         let path = format!("{path}.update.set[{index}]");
-        let Some(assignment) = assignment(value, &path, problems) else { continue };
-        if !seen.insert(assignment.column.clone()) {
-            let message = format!("\"{}\" is set twice", assignment.column.as_str());
-            problems.push(Problem::new(format!("{path}.column"), message));
-        }
-        assignments.push(assignment);
+        check_repeated_column(value, &path, &mut seen, problems);
+        assignments.extend(assignment(value, &path, problems));
     }
     Some(Action::Update(assignments))
+}
+
+/// A column gets one value, whatever else is wrong with it.
+pub(super) fn check_repeated_column<'a>(
+    entry: &'a Value,
+    path: &str,
+    seen: &mut BTreeSet<&'a str>,
+    problems: &mut Vec<Problem>,
+) {
+    let Some(column) = entry.get("column").and_then(Value::as_str) else { return };
+    if !seen.insert(column) {
+        problems.push(Problem::new(format!("{path}.column"), format!("\"{column}\" is set twice")));
+    }
 }
 
 fn assignment(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Assignment> {

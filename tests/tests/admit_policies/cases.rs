@@ -2,7 +2,7 @@
 
 mod actions;
 mod conditions;
-mod new_rows;
+mod inserts;
 mod rules;
 mod settings;
 
@@ -55,7 +55,7 @@ spec:
 
 /// All of them.
 pub fn all() -> Vec<Case> {
-    [settings::all(), rules::all(), conditions::all(), actions::all(), new_rows::all()]
+    [settings::all(), rules::all(), conditions::all(), actions::all(), inserts::all()]
         .into_iter()
         .flatten()
         .collect()

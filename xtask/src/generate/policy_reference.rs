@@ -37,7 +37,13 @@ pub fn page(crd: &Value) -> Result<String> {
          What the words mean and how a run behaves is in [safety.md](safety.md). A field that is\n\
          not implemented is refused when it is set, never ignored.\n\n\
          A length of time is written `25ms`, `90s`, `30m`, `24h`, `7d`, `2w` or `1h30m`; a day is\n\
-         24 hours.\n",
+         24 hours.\n\n\
+         A value is a string or an integer, and is read as the type of its column. Put into quotes what\n\
+         YAML takes for something else: `'true'`, `'1.50'`, `'0777'`, `'1e3'`, and the words `'yes'`,\n\
+         `'no'`, `'on'`, `'off'`, `'y'`, `'n'`, also as the name of a column. An empty string is a value;\n\
+         null is a field that is left out.\n\n\
+         A name of a schema, table or column is the one of the catalog, byte by byte, without quotes of\n\
+         SQL.\n",
         group = text("/spec/group")?,
         version = text("/spec/versions/0/name")?,
         kind = text("/spec/names/kind")?,

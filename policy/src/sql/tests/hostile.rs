@@ -1,11 +1,13 @@
 //! No input can change the shape of a statement.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::Value;
 
 use super::{archive_of, facts, identifier, partitioned, table};
 use crate::catalog::Catalog;
+use crate::identifier::QualifiedTable;
 use crate::plan::{Plan, Step};
+use crate::policy::Policy;
 use crate::sql::Statement;
 use crate::{PartitionBound, validate};
 
@@ -48,109 +50,132 @@ fn hostile() -> impl Strategy<Value = String> {
     .prop_filter("too long for a name", |text| text.len() <= 62)
 }
 
-/// Every string that a policy can hold, each another one.
+/// A policy with every part of the language; each capital letter stands for a name or a value.
+const POLICY: &str = "
+apiVersion: pgsweep.dev/v1alpha1
+kind: CleanupPolicy
+metadata: {name: p}
+spec:
+  schedule: '@hourly'
+  mode: Enforce
+  database: {urlFrom: {secretKeyRef: {name: db, key: uri}}}
+  rules:
+  - name: locks
+    table: {schema: S, name: R}
+    where:
+    - {column: T, operator: Equals, value: V}
+    - anyOf: [{column: T, operator: In, values: [V, F]}]
+    - notExists: &people
+        table: {schema: S, name: P}
+        join: [{column: J, references: K}]
+        where: [{column: W, operator: NewerThan, age: 1h}, {column: J, operator: NotEquals, value: V}]
+    - exists: *people
+    action: {delete: {}}
+    emit: &events
+    - into: {schema: S, name: E}
+      values:
+      - {column: C, fromColumn: T}
+      - {column: F, object: [{key: F, value: V}, {key: C, fromColumn: K}, {key: V, now: true}]}
+      - {column: W, value: V}
+  - name: sets
+    table: {schema: S, name: R}
+    where:
+    - {column: A, operator: OlderThan, age: 1h}
+    - {column: U, operator: OlderThan, age: 1h, unit: EpochMillis}
+    - {column: T, operator: NotIn, values: [V]}
+    action: {update: {set: [{column: T, value: V}, {column: U, fromColumn: K}]}}
+  - name: counts
+    table: {schema: S, name: R}
+    where: [{column: U, operator: OlderThan, age: 1h, unit: EpochSeconds}]
+    action: {delete: {}}
+  - name: keeps
+    table: {schema: S, name: R}
+    where: [{column: A, operator: OlderThan, age: 1h}]
+    action: {archive: {into: {schema: S, name: O}}}
+    emit: *events
+  - name: drops
+    table: {schema: S, name: R}
+    where: [{column: A, operator: OlderThan, age: 1h}]
+    action: {dropPartitions: {}}
+  report:
+    into: {schema: S, name: E}
+    values:
+    - {column: C, value: V}
+    - {column: F, object: [{key: F, affected: locks}, {key: V, value: V}]}
+";
+
+/// The letters of the policy; the last is a value alone.
+const LETTERS: &str = "SRPOEAKTUJWCFV";
+
+/// What each letter stands for: itself, so that no two are the same, and a text behind it.
 struct Texts(Vec<String>);
 
 impl Texts {
-    const COUNT: usize = 14;
-
-    /// A letter of its own before each keeps one from being the other.
-    fn of(texts: &[String]) -> Self {
-        let letters = 'a'..='z';
-        Self(letters.zip(texts).map(|(letter, text)| format!("{letter}{text}")).collect())
+    fn all(text: &str) -> Self {
+        Self(vec![text.to_owned(); LETTERS.len()])
     }
 
-    fn names<const N: usize>(&self) -> [&str; N] {
-        std::array::from_fn(|index| self.0[index].as_str())
+    fn of(&self, letter: char) -> String {
+        let place = LETTERS.find(letter).unwrap();
+        format!("{letter}{}", self.0[place])
     }
-}
 
-/// Every statement that a policy with these texts can make.
-fn statements(texts: &Texts) -> Vec<Statement> {
-    let [
-        schema,
-        name,
-        other,
-        old,
-        events,
-        age,
-        key,
-        plain,
-        epoch,
-        joined,
-        seen,
-        cell,
-        field,
-        value,
-    ] = texts.names();
-    let own = json!({"schema": schema, "name": name});
-    let related = json!({
-        "table": {"schema": schema, "name": other},
-        "join": [{"column": joined, "references": key}],
-        "where": [
-            {"column": seen, "operator": "NewerThan", "age": "1h"},
-            {"column": joined, "operator": "NotEquals", "value": value},
-        ],
-    });
-    let due = json!({"column": age, "operator": "OlderThan", "age": "1h"});
-    let emit = json!([{"into": {"schema": schema, "name": events}, "values": [
-        {"column": cell, "fromColumn": plain},
-        {"column": field, "object": [
-            {"key": field, "value": value}, {"key": cell, "fromColumn": key}, {"key": value, "now": true},
-        ]},
-        {"column": seen, "value": value},
-    ]}]);
-    let rules = json!([
-        {"name": "locks", "table": own, "action": {"delete": {}}, "emit": emit, "where": [
-            {"column": plain, "operator": "Equals", "value": value},
-            {"anyOf": [{"column": plain, "operator": "In", "values": [value, field]}]},
-            {"notExists": related}, {"exists": related},
-        ]},
-        {"name": "sets", "table": own, "where": [
-            due,
-            {"column": epoch, "operator": "OlderThan", "age": "1h", "unit": "EpochMillis"},
-            {"column": plain, "operator": "NotIn", "values": [value]},
-        ], "action": {"update": {"set": [{"column": plain, "value": value}, {"column": epoch, "fromColumn": key}]}}},
-        {"name": "counts", "table": own, "action": {"delete": {}}, "where": [
-            {"column": epoch, "operator": "OlderThan", "age": "1h", "unit": "EpochSeconds"},
-        ]},
-        {"name": "keeps", "table": own, "where": [due], "emit": emit,
-         "action": {"archive": {"into": {"schema": schema, "name": old}}}},
-        {"name": "drops", "table": own, "where": [due], "action": {"dropPartitions": {}}},
-    ]);
-    let report = json!({"into": {"schema": schema, "name": events}, "values": [
-        {"column": cell, "value": value},
-        {"column": field, "object": [{"key": field, "affected": "locks"}, {"key": value, "value": value}]},
-    ]});
-    let document = json!({
-        "apiVersion": "pgsweep.dev/v1alpha1", "kind": "CleanupPolicy", "metadata": {"name": "p"},
-        "spec": {
-            "schedule": "@hourly", "mode": "Enforce",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "uri"}}},
-            "rules": rules, "report": report,
-        },
-    });
-    let policy = validate(&document).unwrap();
-    let columns =
-        [(key, "text"), (age, "timestamp with time zone"), (plain, "text"), (epoch, "bigint")];
-    let mut catalog = Catalog::default();
-    catalog.insert(table(schema, name), partitioned(facts(&columns, &[key]), age));
-    catalog.insert(table(schema, old), archive_of(&columns));
-    let people = [(joined, "text"), (seen, "timestamp with time zone")];
-    catalog.insert(table(schema, other), facts(&people, &[]));
-    let written = [(cell, "text"), (field, "jsonb"), (seen, "text")];
-    catalog.insert(table(schema, events), facts(&written, &[]));
-    let planned = Plan::new(&policy, &catalog).unwrap();
-    let offline = Plan::offline(&policy);
-    let mut statements = Vec::new();
-    for plan in [&planned, &offline] {
-        plan.steps().iter().for_each(|step| statements.extend(of_step(step)));
-        statements.extend(plan.report_row());
-        statements.extend(plan.read_report_values());
-        statements.extend(plan.explain_report_row());
+    fn put_into(&self, value: &mut Value) {
+        match value {
+            Value::String(text) if text.len() == 1 && LETTERS.contains(text.as_str()) => {
+                *text = self.of(text.chars().next().unwrap());
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.put_into(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.put_into(field)),
+            _ => {}
+        }
     }
-    statements.extend(of_partition(&planned.steps()[4], schema, other));
-    statements
+
+    fn policy(&self) -> Policy {
+        let mut document = serde_saphyr::from_str(POLICY).unwrap();
+        self.put_into(&mut document);
+        validate(&document).unwrap()
+    }
+
+    fn table(&self, letter: char) -> QualifiedTable {
+        table(&self.of('S'), &self.of(letter))
+    }
+
+    fn catalog(&self) -> Catalog {
+        let columns = |columns: &[(char, &'static str)]| -> Vec<(String, &'static str)> {
+            columns.iter().map(|(letter, sql_type)| (self.of(*letter), *sql_type)).collect()
+        };
+        let moment = "timestamp with time zone";
+        let rows = columns(&[('K', "text"), ('A', moment), ('T', "text"), ('U', "bigint")]);
+        let people = columns(&[('J', "text"), ('W', moment)]);
+        let events = columns(&[('C', "text"), ('F', "jsonb"), ('W', "text")]);
+        let [rows, people, events] = [&rows, &people, &events].map(|columns| {
+            columns.iter().map(|(name, kind)| (name.as_str(), *kind)).collect::<Vec<_>>()
+        });
+        let mut catalog = Catalog::default();
+        let source = partitioned(facts(&rows, &[&self.of('K')]), &self.of('A'));
+        catalog.insert(self.table('R'), source);
+        catalog.insert(self.table('O'), archive_of(&rows));
+        catalog.insert(self.table('P'), facts(&people, &[]));
+        catalog.insert(self.table('E'), facts(&events, &[]));
+        catalog
+    }
+
+    /// Every statement that the policy can make.
+    fn statements(&self) -> Vec<Statement> {
+        let policy = self.policy();
+        let planned = Plan::new(&policy, &self.catalog()).unwrap();
+        let offline = Plan::offline(&policy);
+        let mut statements = Vec::new();
+        for plan in [&planned, &offline] {
+            statements.extend(plan.steps().iter().flat_map(of_step));
+            statements.extend(plan.report_row());
+            statements.extend(plan.read_report_values());
+            statements.extend(plan.explain_report_row());
+        }
+        statements.extend(of_partition(&planned.steps()[4], &self.table('P')));
+        statements
+    }
 }
 
 fn of_step(step: &Step) -> Vec<Statement> {
@@ -175,16 +200,15 @@ fn of_step(step: &Step) -> Vec<Statement> {
     statements
 }
 
-fn of_partition(step: &Step, schema: &str, partition: &str) -> Vec<Statement> {
-    let partition = table(schema, partition);
+fn of_partition(step: &Step, partition: &QualifiedTable) -> Vec<Statement> {
     let bound = PartitionBound::parse("FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')").unwrap();
     let mut statements = vec![
-        step.count_partition(&partition),
-        step.count_partition_up_to(&partition),
-        step.detach(&partition, false),
-        step.attach(&partition, &bound),
-        Step::lock_detached(&partition),
-        Step::drop_detached(&partition),
+        step.count_partition(partition),
+        step.count_partition_up_to(partition),
+        step.detach(partition, false),
+        step.attach(partition, &bound),
+        Step::lock_detached(partition),
+        Step::drop_detached(partition),
     ];
     statements.extend(step.due_partitions());
     statements.extend(step.count_range_up_to(&bound));
@@ -194,10 +218,10 @@ fn of_partition(step: &Step, schema: &str, partition: &str) -> Vec<Statement> {
 proptest! {
     #[test]
     fn no_name_and_no_value_changes_the_shape_of_a_statement(
-        texts in prop::collection::vec(hostile(), Texts::COUNT),
+        texts in prop::collection::vec(hostile(), LETTERS.len()),
     ) {
-        let hostile = statements(&Texts::of(&texts));
-        let tame = statements(&Texts::of(&vec!["t".to_owned(); Texts::COUNT]));
+        let hostile = Texts(texts).statements();
+        let tame = Texts::all("").statements();
         prop_assert_eq!(hostile.len(), tame.len());
         for (hostile, tame) in hostile.iter().zip(&tame) {
             prop_assert_eq!(shape(&hostile.text), shape(&tame.text));
@@ -206,20 +230,14 @@ proptest! {
     }
 }
 
-/// Names that Postgres folds or reserves stand between quotes, and what is bound stands nowhere.
 #[test]
 fn every_name_is_quoted_and_no_value_is_in_the_text() {
-    let texts = Texts::of(&vec!["Z canary".to_owned(); Texts::COUNT]);
-    let names: Vec<_> = texts.0[..12].iter().map(|name| format!("{}", identifier(name))).collect();
-    let all: String = statements(&texts).into_iter().map(|it| it.text).collect();
-    for name in &names {
-        assert!(all.contains(name.as_str()), "{name} is in a statement");
+    let texts = Texts::all(" canary");
+    let mut all: String = texts.statements().into_iter().map(|it| it.text).collect();
+    for letter in LETTERS.chars().filter(|letter| *letter != 'V') {
+        let name = identifier(&texts.of(letter)).to_string();
+        assert!(all.contains(&name), "{name} is in a statement");
+        all = all.replace(&name, "");
     }
-    let mut unquoted = all;
-    for name in &names {
-        unquoted = unquoted.replace(name.as_str(), "");
-    }
-    // The thirteenth is a key of an object and a column, the last a value alone.
-    unquoted = unquoted.replace(&identifier(&texts.0[12]).to_string(), "");
-    assert!(!unquoted.contains("canary"), "{unquoted}");
+    assert!(!all.contains("canary"), "{all}");
 }

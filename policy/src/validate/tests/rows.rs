@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FULL, problems, replaced};
+use crate::validate;
 
 const CELL: &str =
     "a value is exactly one of: value, fromColumn, affected, matched, now, setNull, object";
@@ -196,7 +197,6 @@ fn an_emitted_row_takes_from_the_changed_row_and_a_report_from_the_counts() {
 #[test]
 fn a_value_of_a_row_is_one_thing() {
     let cell = "/spec/rules/0/emit/0/values/0";
-    let field = "/spec/rules/0/emit/0/values/4/object/0";
     let at = |path: &str, message: &str| format!("spec.rules[0].emit[0].values{path}: {message}");
     check(&[
         (cell, json!({"column": "a"}), &at("[0]", CELL)),
@@ -229,6 +229,14 @@ fn a_value_of_a_row_is_one_thing() {
             json!({"column": "a", "value": true}),
             &at("[0].value", "must be a string or a 64-bit integer, not boolean; put it in quotes"),
         ),
+    ]);
+}
+
+#[test]
+fn a_field_of_an_object_is_one_thing_under_a_key_of_its_own() {
+    let field = "/spec/rules/0/emit/0/values/4/object/0";
+    let at = |path: &str, message: &str| format!("spec.rules[0].emit[0].values{path}: {message}");
+    check(&[
         (field, json!({"key": "k"}), &at("[4].object[0]", FIELD)),
         (field, json!({"key": "k", "now": true, "value": 1}), &at("[4].object[0]", FIELD)),
         (
@@ -275,6 +283,37 @@ fn a_rule_that_is_wrong_in_itself_is_still_one_that_a_report_can_name() {
         problems(&document),
         [
             "spec.rules[0].action: an action is exactly one of: update, delete, archive, dropPartitions"
+        ]
+    );
+}
+
+#[test]
+fn no_problem_of_a_rule_hides_another() {
+    let rule = json!({
+        "name": "days",
+        "table": {"schema": "app", "name": "days"},
+        "where": [{"column": "a", "operator": "IsNull"}],
+        "action": {"dropPartitions": {"graceAge": "soon"}},
+        "emit": [{"into": {"schema": "", "name": "b"}, "values": [
+            {"column": "a", "affected": "days"},
+            {"column": "a", "object": [{"key": "k"}, {"key": "k", "now": false}]},
+        ]}],
+    });
+    let document = replaced(FULL, "/spec/rules/1", rule);
+    let paths: Vec<_> =
+        validate(&document).unwrap_err().into_iter().map(|problem| problem.path).collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.rules[1].action.dropPartitions.graceAge",
+            "spec.rules[1].emit",
+            "spec.rules[1].emit[0].into.schema",
+            "spec.rules[1].emit[0].values[0].affected",
+            "spec.rules[1].emit[0].values[1].column",
+            "spec.rules[1].emit[0].values[1].object[0]",
+            "spec.rules[1].emit[0].values[1].object[1].key",
+            "spec.rules[1].emit[0].values[1].object[1].now",
+            "spec.rules[1].where",
         ]
     );
 }

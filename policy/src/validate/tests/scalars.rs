@@ -80,6 +80,17 @@ fn what_yaml_reads_as_something_else_is_refused_and_wants_quotes() {
 }
 
 #[test]
+fn a_name_that_yaml_reads_as_something_else_wants_quotes_too() {
+    for (name, kind) in [("n", "boolean"), ("7", "integer"), ("1.0", "decimal")] {
+        let document = document(&GOOD.replace("{column: expires_at", &format!("{{column: {name}")));
+        let expected = format!(
+            "spec.rules[0].where[0].column: must be of type string, not {kind}; put it in quotes"
+        );
+        assert_eq!(problems(&document), [expected], "{name}");
+    }
+}
+
+#[test]
 fn a_value_has_at_most_4096_characters() {
     assert_eq!(read(&"é".repeat(4096)), Scalar::Text("é".repeat(4096)));
     assert_eq!(
