@@ -101,7 +101,11 @@ pub async fn a_second_has_passed(database: &Database) -> Result<()> {
 /// Waits until pgsweep waits for a lock on `table`.
 pub async fn waits_for(database: &Database, table: &str) -> Result<()> {
     let sql = format!(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted)"
+        "SELECT EXISTS (
+           SELECT FROM pg_locks
+           JOIN pg_database AS d ON d.oid = database AND d.datname = current_database()
+           WHERE relation = '{table}'::regclass AND NOT granted
+         )"
     );
     wait::until("pgsweep to wait for a lock", Duration::from_secs(20), async || {
         Ok(database.scalar::<bool>(&sql).await?.then_some(()))

@@ -25,8 +25,12 @@ async fn hold_up(database: &Database, event: &str, tag: &str) -> Result<()> {
 }
 
 async fn is_held_up(database: &Database) -> Result<()> {
-    let waiting =
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
+    // The view shows the locks of other tests too.
+    let waiting = "SELECT EXISTS (
+                     SELECT FROM pg_locks
+                     JOIN pg_database AS d ON d.oid = database AND d.datname = current_database()
+                     WHERE locktype = 'advisory' AND NOT granted
+                   )";
     wait::until("a statement to be held up", Duration::from_secs(20), async || {
         Ok(database.scalar::<bool>(waiting).await?.then_some(()))
     })
