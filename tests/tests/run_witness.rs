@@ -4,6 +4,7 @@ mod run_witness {
     pub mod dice;
     pub mod judge;
     pub mod naive;
+    pub mod races;
     pub mod random;
     pub mod rules;
     pub mod world;
