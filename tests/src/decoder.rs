@@ -35,6 +35,11 @@ const AS_WRITTEN: &str = "
            set_config('intervalstyle', 'iso_8601', FALSE),
            set_config('extra_float_digits', '1', FALSE)";
 
+/// Where a change that is a message has its text.
+pub const CONTENT: &str = "content";
+/// The prefix of our own messages, which nobody wants to see.
+const FLUSH: &str = "decoder";
+
 /// A row: the text of each column, as Postgres writes it. A column that is NULL is absent.
 pub type Row = BTreeMap<String, String>;
 
@@ -49,6 +54,9 @@ pub enum Operation {
     Delete,
     /// All rows went.
     Truncate,
+    /// Somebody called `pg_logical_emit_message`: its prefix stands for the table, its text is
+    /// [`CONTENT`] of the new row.
+    Message,
 }
 
 /// One change that was committed.
@@ -129,7 +137,7 @@ impl Decoder {
     /// is written.
     async fn flush(&mut self) -> Result<()> {
         let message = "SET LOCAL synchronous_commit = on;
-                       SELECT pg_logical_emit_message(TRUE, 'test', '')";
+                       SELECT pg_logical_emit_message(TRUE, 'decoder', '')";
         let mut transaction = self.connection.begin().await?;
         sqlx::raw_sql(AssertSqlSafe(message.to_owned())).execute(&mut *transaction).await?;
         transaction.commit().await.context("failed to flush the WAL")

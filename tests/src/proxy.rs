@@ -67,7 +67,7 @@ pub struct Proxy {
 /// A message at which the proxy waits for the test's word. Dropping it lets the message go.
 #[derive(Debug)]
 pub struct Stop {
-    number: usize,
+    at: Moment,
     reached: oneshot::Receiver<()>,
     is_reached: bool,
     order: Option<oneshot::Sender<Order>>,
@@ -85,9 +85,29 @@ enum Deed {
     Wait { reached: oneshot::Sender<()>, order: oneshot::Receiver<Order> },
 }
 
+/// Which message a plan is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Moment {
+    Number(usize),
+    /// The next one that runs a statement with this in its text.
+    Statement(String),
+}
+
+impl Moment {
+    fn is(&self, message: &Message) -> bool {
+        match self {
+            Self::Number(number) => *number == message.number,
+            Self::Statement(part) => {
+                let runs = message.runs_a_statement() && !message.text.starts_with("EXPLAIN");
+                runs && message.text.contains(part)
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Plan {
-    number: usize,
+    at: Moment,
     when: When,
     deed: Deed,
 }
@@ -159,16 +179,28 @@ impl Proxy {
     /// Waits for the test's word at the message of this number, counted from 1.
     #[must_use]
     pub fn stop_at(&self, number: usize, when: When) -> Stop {
+        self.stop(Moment::Number(number), when)
+    }
+
+    /// The same at the next message that runs a statement with this in its text, and does not only
+    /// ask how it would be run.
+    #[must_use]
+    pub fn stop_at_statement(&self, part: &str, when: When) -> Stop {
+        self.stop(Moment::Statement(part.to_owned()), when)
+    }
+
+    fn stop(&self, at: Moment, when: When) -> Stop {
         let (reached, reaching) = oneshot::channel();
         let (order, ordered) = oneshot::channel();
         let deed = Deed::Wait { reached, order: ordered };
-        self.shared.log().plans.push(Plan { number, when, deed });
-        Stop { number, reached: reaching, is_reached: false, order: Some(order) }
+        self.shared.log().plans.push(Plan { at: at.clone(), when, deed });
+        Stop { at, reached: reaching, is_reached: false, order: Some(order) }
     }
 
     /// Cuts the connection of the message of this number.
     pub fn cut_at(&self, number: usize, when: When) {
-        self.shared.log().plans.push(Plan { number, when, deed: Deed::Cut });
+        let at = Moment::Number(number);
+        self.shared.log().plans.push(Plan { at, when, deed: Deed::Cut });
     }
 
     /// Cuts all connections that there are.
@@ -285,7 +317,7 @@ impl Stop {
         if !self.is_reached {
             (&mut self.reached)
                 .await
-                .with_context(|| format!("message {} was not reached", self.number))?;
+                .with_context(|| format!("message {:?} was not reached", self.at))?;
             self.is_reached = true;
         }
         Ok(())

@@ -14,6 +14,10 @@ pub const CLUSTER: &str = "PGSWEEP_TEST_CLUSTER";
 pub const POSTGRES: &str = "PGSWEEP_TEST_POSTGRES";
 /// A file to which each skipped test adds a line; `cargo xtask test` sets it.
 pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
+/// How many random policies each test of `run_witness` tries.
+pub const WITNESS_CASES: &str = "PGSWEEP_TEST_WITNESS_CASES";
+/// The one random policy that they try again.
+pub const WITNESS_SEED: &str = "PGSWEEP_TEST_WITNESS_SEED";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -36,6 +40,10 @@ pub struct Settings {
     pub postgres_of: Vec<(Version, String)>,
     /// See [`SKIPS`].
     pub skips: Option<PathBuf>,
+    /// See [`WITNESS_CASES`].
+    pub witness_cases: Option<u64>,
+    /// See [`WITNESS_SEED`].
+    pub witness_seed: Option<u64>,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -71,9 +79,16 @@ impl Settings {
                 .filter_map(|version| Some((version, variable(&postgres_of(version))?)))
                 .collect(),
             skips: variable(SKIPS).map(PathBuf::from),
+            witness_cases: number(WITNESS_CASES)?,
+            witness_seed: number(WITNESS_SEED)?,
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }
+}
+
+fn number(name: &str) -> Result<Option<u64>> {
+    let parse = |value: String| value.parse().with_context(|| format!("{name} is no number"));
+    variable(name).map(parse).transpose()
 }
 
 /// A variable that is set to nothing counts as not set.

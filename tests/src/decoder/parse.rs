@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::{Change, Operation, Row};
+use super::{CONTENT, Change, FLUSH, Operation, Row};
 
 /// What an update does not repeat because it is large and the same as before.
 const UNCHANGED: &str = "unchanged-toast-datum";
@@ -11,6 +11,9 @@ const UNCHANGED: &str = "unchanged-toast-datum";
 /// The change of a line; nothing for the begin and end of a transaction, or a message.
 pub fn change(transaction: &str, line: &str) -> Result<Option<Change>> {
     let Some(rest) = line.strip_prefix("table ") else {
+        if let Some(message) = message(transaction, line) {
+            return Ok(Some(message));
+        }
         let known = ["BEGIN", "COMMIT", "message:"].iter().any(|begin| line.starts_with(begin));
         return if known { Ok(None) } else { bail!("it is of no kind that is known") };
     };
@@ -55,6 +58,21 @@ pub fn change(transaction: &str, line: &str) -> Result<Option<Change>> {
         row.insert(column, value);
     }
     Ok(Some(change))
+}
+
+/// A message that is not one of ours, like `message: transactional: 1 prefix: by, sz: 4 content:app`.
+fn message(transaction: &str, line: &str) -> Option<Change> {
+    let (prefix, rest) =
+        line.strip_prefix("message: transactional: 1 prefix: ")?.split_once(", ")?;
+    let (_, content) = rest.split_once(" content:")?;
+    let content = (CONTENT.to_owned(), content.to_owned());
+    (prefix != FLUSH).then(|| Change {
+        transaction: transaction.to_owned(),
+        table: prefix.to_owned(),
+        operation: Operation::Message,
+        old: Row::new(),
+        new: Row::from([content]),
+    })
 }
 
 enum Value {

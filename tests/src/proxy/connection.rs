@@ -141,8 +141,10 @@ impl Upward<'_> {
         let text = self.prepared.text(message);
         let mut log = self.shared.log();
         let number = log.messages.len() + 1;
-        log.messages.push(Message { number, connection: self.number, kind: message.kind, text });
-        let planned = log.plans.iter().position(|plan| plan.number == number)?;
+        let message = Message { number, connection: self.number, kind: message.kind, text };
+        let planned = log.plans.iter().position(|plan| plan.at.is(&message));
+        log.messages.push(message);
+        let planned = planned?;
         Some(log.plans.swap_remove(planned))
     }
 }
