@@ -329,10 +329,8 @@ async fn a_batch_that_its_index_does_not_lead_to_in_time_is_walked_for_by_the_pr
              UPDATE events SET kind = 'rare' WHERE id % 1000 = 0",
         )
         .await?;
-    let rare = DELETE_EVENTS.replace(
-        "age: 1d}]",
-        "age: 1d}, {column: kind, operator: NotEquals, value: common}]",
-    );
+    let rare = DELETE_EVENTS
+        .replace("age: 1d}]", "age: 1d}, {column: kind, operator: NotEquals, value: common}]");
     let tight = with(policy(&rare), "/execution", json!({"batchTimeout": "50ms", "batchSize": 60}));
     let ended = run_on(&database, &tight).await?;
     assert_eq!(ended.code, Some(0), "{}", ended.output);

@@ -1,5 +1,7 @@
 //! Whole partitions beside others: locks, kills, and what people and apps do meanwhile.
 
+// Longer than 400 lines: a test for each way in which others get in between.
+
 use std::time::Duration;
 
 use anyhow::Result;

@@ -161,7 +161,7 @@ impl Step {
     #[must_use]
     pub fn first_batch(&self) -> Vec<Statement> {
         if self.strategy() == Strategy::Partition {
-            return vec![self.count_matched()];
+            return self.due_partitions().into_iter().collect();
         }
         if !self.locks_first() {
             return vec![self.change_batch(false)];
