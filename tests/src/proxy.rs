@@ -67,7 +67,7 @@ pub struct Proxy {
 /// A message at which the proxy waits for the test's word. Dropping it lets the message go.
 #[derive(Debug)]
 pub struct Stop {
-    number: usize,
+    place: Place,
     reached: oneshot::Receiver<()>,
     is_reached: bool,
     order: Option<oneshot::Sender<Order>>,
@@ -85,9 +85,19 @@ enum Deed {
     Wait { reached: oneshot::Sender<()>, order: oneshot::Receiver<Order> },
 }
 
+/// Which message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// By its number.
+    Number(usize),
+    /// By how many `COMMIT`s there were with it: a client that looks at a clock may send more or
+    /// fewer messages in between.
+    Commit(usize),
+}
+
 #[derive(Debug)]
 struct Plan {
-    number: usize,
+    place: Place,
     when: When,
     deed: Deed,
 }
@@ -159,16 +169,33 @@ impl Proxy {
     /// Waits for the test's word at the message of this number, counted from 1.
     #[must_use]
     pub fn stop_at(&self, number: usize, when: When) -> Stop {
+        self.stop(Place::Number(number), when)
+    }
+
+    /// Waits for the test's word at the `COMMIT` of this number, counted from 1.
+    #[must_use]
+    pub fn stop_at_commit(&self, number: usize, when: When) -> Stop {
+        self.stop(Place::Commit(number), when)
+    }
+
+    fn stop(&self, place: Place, when: When) -> Stop {
         let (reached, reaching) = oneshot::channel();
         let (order, ordered) = oneshot::channel();
         let deed = Deed::Wait { reached, order: ordered };
-        self.shared.log().plans.push(Plan { number, when, deed });
-        Stop { number, reached: reaching, is_reached: false, order: Some(order) }
+        self.shared.log().plans.push(Plan { place, when, deed });
+        Stop { place, reached: reaching, is_reached: false, order: Some(order) }
     }
 
     /// Cuts the connection of the message of this number.
     pub fn cut_at(&self, number: usize, when: When) {
-        self.shared.log().plans.push(Plan { number, when, deed: Deed::Cut });
+        let place = Place::Number(number);
+        self.shared.log().plans.push(Plan { place, when, deed: Deed::Cut });
+    }
+
+    /// Cuts the connection of the `COMMIT` of this number.
+    pub fn cut_at_commit(&self, number: usize, when: When) {
+        let place = Place::Commit(number);
+        self.shared.log().plans.push(Plan { place, when, deed: Deed::Cut });
     }
 
     /// Cuts all connections that there are.
@@ -285,7 +312,7 @@ impl Stop {
         if !self.is_reached {
             (&mut self.reached)
                 .await
-                .with_context(|| format!("message {} was not reached", self.number))?;
+                .with_context(|| format!("{:?} was not reached", self.place))?;
             self.is_reached = true;
         }
         Ok(())

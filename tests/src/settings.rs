@@ -14,6 +14,8 @@ pub const CLUSTER: &str = "PGSWEEP_TEST_CLUSTER";
 pub const POSTGRES: &str = "PGSWEEP_TEST_POSTGRES";
 /// A file to which each skipped test adds a line; `cargo xtask test` sets it.
 pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
+/// `true` to interrupt runs at each of their messages, and not only at some.
+pub const EVERY_MESSAGE: &str = "PGSWEEP_TEST_EVERY_MESSAGE";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -36,6 +38,8 @@ pub struct Settings {
     pub postgres_of: Vec<(Version, String)>,
     /// See [`SKIPS`].
     pub skips: Option<PathBuf>,
+    /// See [`EVERY_MESSAGE`].
+    pub every_message: bool,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -71,6 +75,7 @@ impl Settings {
                 .filter_map(|version| Some((version, variable(&postgres_of(version))?)))
                 .collect(),
             skips: variable(SKIPS).map(PathBuf::from),
+            every_message: variable(EVERY_MESSAGE).is_some_and(|value| value == "true"),
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }

@@ -7,7 +7,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 use super::message::{Kind, Message, Prepared, Raw};
-use super::{Deed, Order, Plan, Shared, When};
+use super::{Deed, Order, Place, Plan, Shared, When};
 
 /// What the server has said so far, and whether the client may hear it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -142,7 +142,12 @@ impl Upward<'_> {
         let mut log = self.shared.log();
         let number = log.messages.len() + 1;
         log.messages.push(Message { number, connection: self.number, kind: message.kind, text });
-        let planned = log.plans.iter().position(|plan| plan.number == number)?;
+        let is_commit = log.messages.last().is_some_and(Message::is_commit);
+        let commits = log.messages.iter().filter(|it| it.is_commit()).count();
+        let planned = log.plans.iter().position(|plan| match plan.place {
+            Place::Number(planned) => planned == number,
+            Place::Commit(planned) => is_commit && planned == commits,
+        })?;
         Some(log.plans.swap_remove(planned))
     }
 }
