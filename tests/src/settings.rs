@@ -18,6 +18,8 @@ pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
 pub const WITNESS_CASES: &str = "PGSWEEP_TEST_WITNESS_CASES";
 /// The one random policy that they try again.
 pub const WITNESS_SEED: &str = "PGSWEEP_TEST_WITNESS_SEED";
+/// `true` to interrupt runs at each of their messages, and not only at some.
+pub const EVERY_MESSAGE: &str = "PGSWEEP_TEST_EVERY_MESSAGE";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub witness_cases: Option<u64>,
     /// See [`WITNESS_SEED`].
     pub witness_seed: Option<u64>,
+    /// See [`EVERY_MESSAGE`].
+    pub every_message: bool,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -81,6 +85,7 @@ impl Settings {
             skips: variable(SKIPS).map(PathBuf::from),
             witness_cases: number(WITNESS_CASES)?,
             witness_seed: number(WITNESS_SEED)?,
+            every_message: variable(EVERY_MESSAGE).is_some_and(|value| value == "true"),
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }
