@@ -18,6 +18,8 @@ pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
 pub const WITNESS_CASES: &str = "PGSWEEP_TEST_WITNESS_CASES";
 /// The one random policy that they try again.
 pub const WITNESS_SEED: &str = "PGSWEEP_TEST_WITNESS_SEED";
+/// Over how many rows the run goes whose memory is measured.
+pub const WITNESS_ROWS: &str = "PGSWEEP_TEST_WITNESS_ROWS";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -44,6 +46,8 @@ pub struct Settings {
     pub witness_cases: Option<u64>,
     /// See [`WITNESS_SEED`].
     pub witness_seed: Option<u64>,
+    /// See [`WITNESS_ROWS`].
+    pub witness_rows: Option<u64>,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -81,6 +85,7 @@ impl Settings {
             skips: variable(SKIPS).map(PathBuf::from),
             witness_cases: number(WITNESS_CASES)?,
             witness_seed: number(WITNESS_SEED)?,
+            witness_rows: number(WITNESS_ROWS)?,
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }
