@@ -15,6 +15,7 @@ use crate::plan::Step;
 use crate::policy::{Action, Assignment, Condition, NewRow, NewValue, Related};
 use crate::report::Strategy;
 
+use super::condition::rows_of;
 use super::row::insert_into;
 use super::{Bind, Builder, Statement};
 
@@ -83,13 +84,14 @@ impl Step {
             .map(|(n, join)| format!("r.{} = batch.reference_{n}", join.column))
             .collect();
         let (table, other, joined) = (&self.table, &related.table, joined.join(" AND "));
+        let rows = rows_of("locked");
         sql.push(&format!(
             "WITH locked AS MATERIALIZED (\n\
              \x20 {locked}\n\
              ), batch AS MATERIALIZED (\n\
-             \x20 SELECT locked.batch_table, locked.batch_row{references}\n\
-             \x20 FROM locked\n\
-             \x20 JOIN {table} AS t ON t.tableoid = locked.batch_table AND t.ctid = locked.batch_row\n\
+             \x20 SELECT t.tableoid AS batch_table, t.ctid AS batch_row{references}\n\
+             \x20 FROM {table} AS t\n\
+             \x20 WHERE {rows}\n\
              ), partners AS MATERIALIZED (\n\
              \x20 SELECT r.tableoid AS partner_table, r.ctid AS partner_row\n\
              \x20 FROM batch\n\
@@ -123,12 +125,12 @@ impl Step {
             "WITH locked AS MATERIALIZED (\n\
              \x20 {locked}\n\
              ), batch AS MATERIALIZED (\n\
-             \x20 SELECT locked.batch_table, locked.batch_row\n\
-             \x20 FROM locked\n\
-             \x20 JOIN {table} AS t ON t.tableoid = locked.batch_table AND t.ctid = locked.batch_row\n\
-             \x20 WHERE {conditions}\n\
+             \x20 SELECT t.tableoid AS batch_table, t.ctid AS batch_row\n\
+             \x20 FROM {table} AS t\n\
+             \x20 WHERE {rows}\n    AND {conditions}\n\
              ), {change}\nSELECT {counts}",
             table = self.table,
+            rows = rows_of("locked"),
             counts = self.change_counts("batch"),
         ));
         sql.finish()
@@ -291,10 +293,10 @@ impl Builder<'_> {
                      \x20 LIMIT {limit}\n\
                      ), batch AS MATERIALIZED (\n\
                      \x20 SELECT t.tableoid AS batch_table, t.ctid AS batch_row\n\
-                     \x20 FROM walked\n\
-                     \x20 JOIN {table} AS t ON t.tableoid = walked.batch_table AND t.ctid = walked.batch_row\n\
-                     \x20 WHERE {conditions}\n\
-                     \x20 {lock} OF t SKIP LOCKED\n)"
+                     \x20 FROM {table} AS t\n\
+                     \x20 WHERE {rows}\n    AND {conditions}\n\
+                     \x20 {lock} SKIP LOCKED\n)",
+                    rows = rows_of("walked"),
                 )
             }
         }
@@ -305,10 +307,10 @@ impl Builder<'_> {
         let change = match &step.action {
             Action::Update(assignments) => {
                 let set: Vec<_> = assignments.iter().map(|it| self.assignment(step, it)).collect();
-                format!("UPDATE {} AS t\n  SET {}\n  FROM batch", step.table, set.join(",\n    "))
+                format!("UPDATE {} AS t\n  SET {}", step.table, set.join(",\n    "))
             }
             Action::Delete | Action::Archive(_) | Action::DropPartitions { .. } => {
-                format!("DELETE FROM {} AS t\n  USING batch", step.table)
+                format!("DELETE FROM {} AS t", step.table)
             }
         };
         let again = self.conditions(step, "    ");
@@ -322,8 +324,9 @@ impl Builder<'_> {
         let mut text = format!(
             "changed AS (\n\
              \x20 {change}\n\
-             \x20 WHERE t.tableoid = batch.batch_table\n    AND t.ctid = batch.batch_row\n    AND {again}\n\
-             \x20 RETURNING {stuck} AS stuck{returned}\n)"
+             \x20 WHERE {rows}\n    AND {again}\n\
+             \x20 RETURNING {stuck} AS stuck{returned}\n)",
+            rows = rows_of("batch"),
         );
         let source = |column: &Identifier| {
             sources.get(column).map_or("NULL".to_owned(), |n| format!("changed.source_{n}"))
