@@ -45,7 +45,7 @@ impl Rule {
     }
 
     /// Rows that are inserted for each changed row, in the same transaction; their values are
-    /// never [`RowValue::Affected`] or [`RowValue::Matched`].
+    /// never [`super::RowValue::Affected`] or [`super::RowValue::Matched`].
     #[must_use]
     pub fn emit(&self) -> &[NewRow] {
         &self.emit
