@@ -26,13 +26,13 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    /// Shows the main job: a policy against a real Postgres, then on a real Kubernetes
+    /// Shows the main job: five policies against a real Postgres, then on a real Kubernetes
     Demo(demo::Args),
     /// Runs every test that this machine can run, on a real Postgres and a real Kubernetes
     Test(test::Args),
     /// Runs all that a change must pass: format, lints, docs, licences, `check`, chart, tests
     Ci,
-    /// Checks what no compiler knows: dependency arrows, generated files, sources, chart, documents
+    /// Checks what no compiler knows: dependency arrows, generated files, sources, chart, documents, requirements
     Check,
     /// Writes the files that are made from code: the CRD, its chart copy, the policy reference
     Generate,
