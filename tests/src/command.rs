@@ -17,6 +17,31 @@ const TAIL: usize = 30;
 /// How often a watched program's time is shown anew.
 const TICK: Duration = Duration::from_millis(500);
 
+/// What `cargo run` tells a program of its package. Build scripts of `ring` and others look at the
+/// same names, and would run again, with all that is built on them, whenever a cargo that was
+/// started by such a program follows one from a shell.
+const OF_THIS_PACKAGE: [&str; 9] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
+/// `cargo`, with the environment that it has in a shell.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for name in OF_THIS_PACKAGE {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Runs to the end and returns what was written to standard output.
 pub fn run(command: &mut Command) -> Result<String> {
     let name = name(command);

@@ -15,8 +15,8 @@ pub fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// `cargo` with these arguments. It inherits `CARGO_TARGET_DIR`.
 pub fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
-    let mut command = program("cargo");
-    command.args(arguments);
+    let mut command = tests::command::cargo();
+    command.current_dir(workspace::root()).args(arguments);
     command
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::{File, Image, roots};
-use crate::command::{run, run_watched};
+use crate::command::{cargo, run, run_watched};
 use crate::progress::Step;
 use crate::tools::{MUSL, require_packages};
 
@@ -88,7 +88,7 @@ fn add_target(workspace_root: &Path) -> Result<()> {
 
 /// Both in one call: cargo would build what they share anew for each otherwise.
 fn compile(workspace_root: &Path, target_dir: &Path) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo();
     cargo.current_dir(workspace_root).args(["build", "--release", "--locked", "--target", TARGET]);
     for (package, _, _) in PROGRAMS {
         cargo.args(["--package", package]);
