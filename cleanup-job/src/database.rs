@@ -90,7 +90,12 @@ impl Database {
         begin: &'static str,
         (statement_timeout, lock_timeout): (Duration, Duration),
     ) -> Result<Transaction<'_, Postgres>, Failure> {
-        let mut transaction = self.connection.begin_with(begin).await?;
+        let transaction = self.connection.begin_with(begin).await.map_err(Failure::from);
+        let mut transaction = match transaction {
+            // A standby does not even begin to write.
+            Err(failure) if failure.sql_state == "0A000" => return Err(standby()),
+            transaction => transaction?,
+        };
         sqlx::query(
             "SELECT set_config('search_path', 'pg_catalog', TRUE),
                     set_config('timezone', 'UTC', TRUE),

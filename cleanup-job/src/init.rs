@@ -87,7 +87,9 @@ async fn make(args: &InitArgs, policies: &[Policy]) -> Result<(), Unready> {
     let token = CancellationToken::new();
     let mut database =
         Database::connect(&connect.address()?, connect.connect_timeout, &token).await?;
-    install::ensure(&mut database).await?;
+    let changed: Vec<_> =
+        policies.iter().flat_map(Policy::rules).map(policy::Rule::table).collect();
+    install::ensure(&mut database, &changed).await?;
     if let Some(role) = &args.role {
         let mut lines = vec![install::create_role(role)];
         lines.extend(install::grants(&role.to_string()));

@@ -183,7 +183,13 @@ impl<'a> Call<'a> {
         self.read_address(outcome)?;
         let Self { args, policy, cancelled, .. } = *self;
         let mut database = session::connect(args, args.connect.connect_timeout, cancelled).await?;
-        match install::ensure(&mut database).await {
+        let changed: Vec<_> = policy.rules().iter().map(policy::Rule::table).collect();
+        let ready = tokio::select! {
+            ready = install::ensure(&mut database, &changed) => ready,
+            // It may wait for another that makes the ledger, and has done nothing that is not undone.
+            () = cancelled.cancelled() => return Err(Ending::Cancelled),
+        };
+        match ready {
             Ok(()) => {}
             Err(Unready::Failed(failure)) => return Err(failure.into()),
             Err(Unready::Lines { message, lines }) => {

@@ -51,6 +51,7 @@ pub mod proxy;
 pub mod replica;
 pub mod server;
 pub mod settings;
+pub mod shop;
 mod skip;
 pub mod tls;
 pub mod tools;

@@ -88,15 +88,21 @@ enum Deed {
 /// Which message a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Moment {
+    /// By its number.
     Number(usize),
+    /// By how many `COMMIT`s there were with it: a client that looks at a clock may send more or
+    /// fewer messages in between.
+    Commit(usize),
     /// The next one that runs a statement with this in its text.
     Statement(String),
 }
 
 impl Moment {
-    fn is(&self, message: &Message) -> bool {
+    /// Whether it is `message`, with which there were so many `COMMIT`s.
+    fn is(&self, message: &Message, commits: usize) -> bool {
         match self {
             Self::Number(number) => *number == message.number,
+            Self::Commit(number) => message.is_commit() && *number == commits,
             Self::Statement(part) => {
                 let runs = message.runs_a_statement() && !message.text.starts_with("EXPLAIN");
                 runs && message.text.contains(part)
@@ -182,6 +188,12 @@ impl Proxy {
         self.stop(Moment::Number(number), when)
     }
 
+    /// Waits for the test's word at the `COMMIT` of this number, counted from 1.
+    #[must_use]
+    pub fn stop_at_commit(&self, number: usize, when: When) -> Stop {
+        self.stop(Moment::Commit(number), when)
+    }
+
     /// The same at the next message that runs a statement with this in its text, and does not only
     /// ask how it would be run.
     #[must_use]
@@ -199,7 +211,15 @@ impl Proxy {
 
     /// Cuts the connection of the message of this number.
     pub fn cut_at(&self, number: usize, when: When) {
-        let at = Moment::Number(number);
+        self.cut_when(Moment::Number(number), when);
+    }
+
+    /// Cuts the connection of the `COMMIT` of this number.
+    pub fn cut_at_commit(&self, number: usize, when: When) {
+        self.cut_when(Moment::Commit(number), when);
+    }
+
+    fn cut_when(&self, at: Moment, when: When) {
         self.shared.log().plans.push(Plan { at, when, deed: Deed::Cut });
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::Identifier;
+use policy::{Identifier, QualifiedTable};
 use sqlx::{Postgres, Row as _, Transaction};
 
 use crate::database::{self, Database};
@@ -78,16 +78,24 @@ struct Probe {
     can_use: bool,
     has_migrations: bool,
     missing: Vec<String>,
+    /// Owners of the schema or of something in it who could have code of theirs run by this role.
+    strangers: Vec<String>,
+    /// Tables of the ledger with triggers, or other code that is not ours.
+    coded: Vec<String>,
 }
 
 /// Makes the ledger, or brings it up to this version, when the role may; says what is lacking
 /// when it may not. Two at once wait for each other.
-pub async fn ensure(database: &mut Database) -> Result<(), Unready> {
+///
+/// Whoever owns one of the tables that are `changed` can have code of theirs run by the role
+/// already, and so may own the ledger too.
+pub async fn ensure(database: &mut Database, changed: &[&QualifiedTable]) -> Result<(), Unready> {
     let mut transaction = database.begin_ledger(Duration::ZERO).await?;
-    let probe = look(&mut transaction).await?;
+    let probe = look(&mut transaction, changed).await?;
     if probe.standby {
         return Err(database::standby().into());
     }
+    trust(&probe)?;
     if is_current(&mut transaction, &probe).await? {
         transaction.commit().await?;
         return if probe.missing.is_empty() { Ok(()) } else { Err(not_granted(&probe)) };
@@ -95,21 +103,28 @@ pub async fn ensure(database: &mut Database) -> Result<(), Unready> {
     if !probe.has_schema && !probe.can_create {
         return Err(not_made(&probe));
     }
-    match migrate(&mut transaction, &probe).await {
+    match migrate(&mut transaction, &probe, changed).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(failure) if failure.sql_state == "42501" => Err(not_made(&probe)),
         Err(failure) => Err(failure.while_doing("making the ledger").into()),
     }
 }
 
-async fn look(transaction: &mut Transaction<'_, Postgres>) -> Result<Probe, Failure> {
+async fn look(
+    transaction: &mut Transaction<'_, Postgres>,
+    changed: &[&QualifiedTable],
+) -> Result<Probe, Failure> {
     let needed = NEEDED.iter().flat_map(|(table, privileges)| {
         privileges.iter().map(move |privilege| (*table, *privilege))
     });
     let (tables, privileges): (Vec<_>, Vec<_>) = needed.unzip();
+    let (schemas, names): (Vec<_>, Vec<_>) =
+        changed.iter().map(|table| (table.schema.as_str(), table.name.as_str())).unzip();
     let row = sqlx::query(include_str!("probe.sql"))
         .bind(tables)
         .bind(privileges)
+        .bind(schemas)
+        .bind(names)
         .persistent(false)
         .fetch_one(&mut **transaction)
         .await?;
@@ -121,7 +136,39 @@ async fn look(transaction: &mut Transaction<'_, Postgres>) -> Result<Probe, Fail
         can_use: row.try_get("can_use")?,
         has_migrations: row.try_get("has_migrations")?,
         missing: row.try_get("missing")?,
+        strangers: row.try_get("strangers")?,
+        coded: row.try_get("coded")?,
     })
+}
+
+/// Fails where a write to the ledger could run somebody else's code with the rights of this role.
+fn trust(probe: &Probe) -> Result<(), Failure> {
+    let role = &probe.role;
+    if let Some(owner) = probe.strangers.first() {
+        return Err(Failure::wrong(
+            "",
+            format!(
+                "schema pgsweep, or something in it, belongs to role {owner}, whose triggers would run with the rights of \
+                 role {role}; if the ledger is yours, have the owner of the database take it over (ALTER SCHEMA pgsweep OWNER \
+                 TO …, ALTER TABLE pgsweep.… OWNER TO …), else DROP SCHEMA pgsweep CASCADE"
+            ),
+        ));
+    }
+    no_code(probe)
+}
+
+fn no_code(probe: &Probe) -> Result<(), Failure> {
+    let role = &probe.role;
+    if let Some(table) = probe.coded.first() {
+        return Err(Failure::wrong(
+            "",
+            format!(
+                "table pgsweep.{table} of the ledger has a trigger, a rule or an expression that is not of pgsweep and would run \
+                 with the rights of role {role}; have its owner drop that, and run again"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether every migration of this version is installed, as far as the role may see.
@@ -153,6 +200,7 @@ async fn missing_versions(
 async fn migrate(
     transaction: &mut Transaction<'_, Postgres>,
     probe: &Probe,
+    changed: &[&QualifiedTable],
 ) -> Result<(), Failure> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
@@ -160,7 +208,8 @@ async fn migrate(
         .execute(&mut **transaction)
         .await?;
     // Somebody may have been first.
-    let found = look(transaction).await?;
+    let found = look(transaction, changed).await?;
+    trust(&found)?;
     if !found.has_schema {
         sqlx::raw_sql(CREATE_SCHEMA).execute(&mut **transaction).await?;
     }
@@ -245,9 +294,10 @@ pub fn script(lines: &[String]) -> String {
 /// Whether the database has a ledger at all.
 pub async fn exists(database: &mut Database) -> Result<bool, Failure> {
     let mut transaction = database.begin_reading().await?;
-    let found = look(&mut transaction).await?.has_migrations;
+    let found = look(&mut transaction, &[]).await?;
+    no_code(&found)?;
     transaction.commit().await?;
-    Ok(found)
+    Ok(found.has_migrations)
 }
 
 /// Runs lines of [`create_role`] and [`grants`], all or none.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::{Statement, StopReason};
+use policy::{RunReport, Statement, StopReason};
 use tokio_util::sync::CancellationToken;
 
 use super::Executed;
@@ -24,7 +24,8 @@ pub async fn close(
     outcome: &mut Outcome,
     cancelled: &CancellationToken,
 ) -> Exit {
-    let mut end = End { steps: Some(steps), ends: Vec::new(), row: None, exit: Exit::Done };
+    let mut end =
+        End { steps: Some(steps), ends: Vec::new(), row: None, exit: Exit::Done, concluded: None };
     let out_of_patience = async {
         cancelled.cancelled().await;
         tokio::time::sleep(CANCELLED_PATIENCE).await;
@@ -52,6 +53,8 @@ struct End {
     /// The policy's own row about the run, and the start of the run that it speaks of.
     row: Option<(Statement, Timestamp)>,
     exit: Exit,
+    /// What was to be said before the database refused that row: another try may meet it again.
+    concluded: Option<(RunReport, Exit)>,
 }
 
 impl End {
@@ -91,12 +94,17 @@ impl End {
         }
         outcome.recorded(closing.progress());
         self.conclude(outcome, cancelled);
+        if let Some((report, exit)) = self.concluded.take() {
+            *outcome.report_mut() = report;
+            self.exit = exit;
+        }
         // Exit codes 10 and 143 are tried again by the same Job, and the run goes on.
         if let Some((row, now)) = &self.row
             && matches!(self.exit, Exit::Done | Exit::Incomplete)
         {
             let values = outcome.row_values(row, *now);
             if let Some(failure) = closing.write_row(&row.text, values).await? {
+                self.concluded = Some((outcome.report_mut().clone(), self.exit));
                 self.exit = self.exit.worst(outcome.row_refused(&failure));
             }
         }

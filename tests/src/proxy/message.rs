@@ -67,6 +67,12 @@ impl Message {
     pub fn runs_a_statement(&self) -> bool {
         matches!(self.kind, Kind::Query | Kind::Execute)
     }
+
+    /// Whether it is a `COMMIT`.
+    #[must_use]
+    pub fn is_commit(&self) -> bool {
+        self.kind == Kind::Query && self.text == "COMMIT"
+    }
 }
 
 /// A message as it came.

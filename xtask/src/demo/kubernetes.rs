@@ -101,18 +101,23 @@ pub async fn play(target: &Target<'_>, database: &SampleDatabase, host: IpAddr) 
     database.describe().await?;
     let begun = Instant::now();
     target.shown(&["apply", "--filename", "examples"]).await?;
-    let report = first_run(target, &FIRST).await?;
-    line(&format!(
-        "from apply to the first finished run: {:.1} s; the run itself: {} s",
-        begun.elapsed().as_secs_f64(),
-        report["durationSeconds"]
-    ));
     // Those that do not run as soon as they are applied are run by hand.
     for Example { name, namespace, .. } in OTHERS.iter().filter(|example| !example.runs_at_once) {
         let from = format!("--from=cronjob/{name}");
         let by_hand = ["--namespace", namespace, "create", "job", &format!("{name}-now"), &from];
+        wait::until(&format!("the CronJob of {name}"), PATIENCE, async || {
+            target.kubectl(&["--namespace", namespace, "get", "cronjob", name]).await.map(Some)
+        })
+        .await?;
         target.shown(&by_hand).await?;
     }
+    let report = first_run(target, &FIRST).await?;
+    line(&format!(
+        "from apply to the finished run of {}: {:.1} s; the run itself: {} s",
+        FIRST.name,
+        begun.elapsed().as_secs_f64(),
+        report["durationSeconds"]
+    ));
     for example in &OTHERS {
         first_run(target, example).await?;
     }
@@ -120,7 +125,13 @@ pub async fn play(target: &Target<'_>, database: &SampleDatabase, host: IpAddr) 
     target.shown(&["get", "sweep", "--all-namespaces"]).await?;
     let in_namespace = ["--namespace", FIRST.namespace];
     target.shown(&[&["get", "cronjobs,jobs"], &in_namespace[..]].concat()).await?;
-    target.shown(&[&["describe", "sweep", FIRST.name], &in_namespace[..]].concat()).await
+    let describe = [&["describe", "sweep", FIRST.name], &in_namespace[..]].concat();
+    println!("\n$ kubectl {}", describe.join(" "));
+    let described = target.kubectl(&describe).await?;
+    // What was applied is in the file.
+    let status = described.find("\nStatus:").map_or(0, |at| at + 1);
+    show::output(&format!("…\n{}", &described[status..]));
+    Ok(())
 }
 
 async fn install(target: &Target<'_>) -> Result<()> {
