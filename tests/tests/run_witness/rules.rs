@@ -71,8 +71,8 @@ impl Condition {
                     .iter()
                     .map(|(column, own)| json!({"column": column, "references": own}))
                     .collect();
-                let word = if *exists { "exists" } else { "notExists" };
-                json!({word: {"table": named(&world.tables[*table].name), "join": join, "where": all(asks)}})
+                let name = if *exists { "exists" } else { "notExists" };
+                json!({name: {"table": named(&world.tables[*table].name), "join": join, "where": all(asks)}})
             }
         }
     }

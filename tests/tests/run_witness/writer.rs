@@ -70,8 +70,7 @@ impl App {
         while !stop.load(Ordering::Relaxed) {
             let mut deeds: Vec<_> = (0..=self.dice.below(3)).map(|_| self.deed()).collect();
             if self.dice.percent(8) {
-                deeds
-                    .push(format!("SELECT pg_sleep({})", 0.1 + self.dice.below(25) as f64 / 100.0));
+                deeds.push(format!("SELECT pg_sleep(0.{})", 10 + self.dice.below(25)));
             }
             let end = if self.dice.percent(85) { "COMMIT" } else { "ROLLBACK" };
             // One statement with all of them would be one round trip, and too quick.
