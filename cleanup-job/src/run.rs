@@ -16,9 +16,9 @@ use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
 use crate::failure::{Failure, FailureKind};
-use crate::ledger::Fingerprint;
 use crate::ledger::begin::{Begun, Tenure};
 use crate::ledger::install::{self, Unready};
+use crate::ledger::{Fingerprint, RuleProgress};
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
@@ -253,9 +253,16 @@ impl<'a> Call<'a> {
         let Self { policy, cancelled, .. } = *self;
         let now = tenure.now;
         let counted = async {
-            let measured = measured(&mut session.database, policy, Some(now), outcome).await?;
-            let before = session.measured(&measured.held).await?;
-            Ok::<_, Ending>((measured, before))
+            match counted(session, policy, now, outcome).await {
+                Err(Ending::Refused(Refusal::Failed(failure)))
+                    if failure.kind == FailureKind::Unavailable =>
+                {
+                    tracing::warn!(error = %failure, "the connection was lost, connecting again");
+                    session.recover(deadline).await?;
+                    counted(session, policy, now, outcome).await
+                }
+                counted => counted,
+            }
         };
         let counted = tokio::select! {
             counted = counted => Some(counted?),
@@ -283,6 +290,18 @@ impl<'a> Call<'a> {
         let left = left_over(session, policy, &plan, now, &done, cancelled).await;
         Ok(Executed { done, left, report_row: plan.report_row(), now })
     }
+}
+
+/// Measures, and keeps that; what earlier attempts did comes with it.
+async fn counted(
+    session: &mut Session<'_>,
+    policy: &Policy,
+    now: Timestamp,
+    outcome: &mut Outcome,
+) -> Result<(Measured, Vec<RuleProgress>), Ending> {
+    let measured = measured(&mut session.database, policy, Some(now), outcome).await?;
+    let before = session.measured(&measured.held).await?;
+    Ok((measured, before))
 }
 
 /// Plans and counts in one read-only snapshot, and lets the guards speak, before any row changes.

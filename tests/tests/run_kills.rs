@@ -48,7 +48,7 @@ async fn a_kill_between_any_two_messages_loses_nothing_and_the_next_attempt_ends
     let site = Site::new(database::shared_server().await?);
     let (undisturbed, messages) = site.undisturbed().await?;
     let every = interrupt::every_message()?;
-    at_each(moments(&messages, every, 40), async |moment| kill(&site, &undisturbed, moment).await)
+    at_each(moments(&messages, every, 80), async |moment| kill(&site, &undisturbed, moment).await)
         .await
 }
 
@@ -58,7 +58,7 @@ async fn a_kill_behind_a_pooler_loses_nothing_either() -> Result<()> {
     let site = Site::behind_pooler(database::shared_server().await?).await?;
     let Some(site) = site else { return Ok(()) };
     let (undisturbed, messages) = site.undisturbed().await?;
-    let some = moments(&messages, false, 80).into_iter().step_by(8).collect();
+    let some = moments(&messages, false, 200).into_iter().step_by(12).collect();
     at_each(some, async |moment| kill(&site, &undisturbed, moment).await).await
 }
 

@@ -1,5 +1,6 @@
 //! Where a run is interrupted, and how many at once.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use sqlx::{Connection as _, PgConnection};
 
 /// How many runs are interrupted at the same time.
 const AT_ONCE: usize = 3;
+/// After how many of them there is a word of how it goes.
+const TOLD: usize = 100;
 
 /// One moment of a run.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +144,9 @@ pub fn every_message() -> Result<bool> {
 pub fn moments(messages: &[Message], every: bool, stride: usize) -> Vec<Moment> {
     let all = |number: usize| When::ALL.map(|when| Moment { number, when });
     if every {
-        return messages.iter().flat_map(|message| all(message.number)).collect();
+        let every: Vec<_> = messages.iter().flat_map(|message| all(message.number)).collect();
+        // What is broken off half-way has still been everywhere.
+        return (0..7).flat_map(|first| every.iter().skip(first).step_by(7)).copied().collect();
     }
     let mut moments: Vec<Moment> = messages
         .iter()
@@ -227,6 +232,22 @@ pub async fn server_is_done(database: &Database) -> Result<()> {
     .await
 }
 
+/// What has come of the interruptions so far.
+#[derive(Debug, Default)]
+struct Findings {
+    done: usize,
+    came: usize,
+    failures: Vec<String>,
+}
+
+impl Display for Findings {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Self { done, came, failures } = self;
+        write!(formatter, "{done} done, {came} came in time, {} with a finding", failures.len())?;
+        failures.last().map_or(Ok(()), |last| write!(formatter, " (the last: {last:.500})"))
+    }
+}
+
 /// Does the same at each moment, a few at once; what it returns is whether it came to that.
 pub async fn at_each(
     moments: Vec<Moment>,
@@ -235,25 +256,25 @@ pub async fn at_each(
     let begun = Instant::now();
     let total = moments.len();
     let queue = Mutex::new(moments.into_iter());
-    let findings: Mutex<(usize, Vec<String>)> = Mutex::default();
+    let findings: Mutex<Findings> = Mutex::default();
     let worker = async || {
         while let Some(moment) = next(&queue) {
             let came = Box::pin(interrupt(moment)).await.with_context(|| format!("{moment:?}"));
             let mut findings = lock(&findings);
+            findings.done += 1;
             match came {
-                Ok(came) => findings.0 += usize::from(came),
-                Err(error) => findings.1.push(format!("{error:#}")),
+                Ok(came) => findings.came += usize::from(came),
+                Err(error) => findings.failures.push(format!("{error:#}")),
+            }
+            if findings.done.is_multiple_of(TOLD) || findings.done == total {
+                say(&format!("{:?}: {findings} of {total}", begun.elapsed()));
             }
         }
     };
     let [one, two, three]: [_; AT_ONCE] = std::array::from_fn(|_| worker());
     tokio::join!(one, two, three);
-    let (came, failures) = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    say(&format!(
-        "{:?}: {came} of {total} interruptions, {} of them with a finding",
-        begun.elapsed(),
-        failures.len()
-    ));
+    let Findings { came, failures, .. } =
+        findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(first) = failures.first() {
         bail!("{} of {total} moments: first {first}", failures.len());
     }
