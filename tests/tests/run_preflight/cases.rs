@@ -202,7 +202,7 @@ pub const PROBLEMS: &[Case] = &[
         "StatementRefused",
         "CREATE RULE never AS ON DELETE TO app.codes DO INSTEAD NOTHING",
         DELETE,
-        "on app.codes: ",
+        "a rewrite rule of the table (CREATE RULE)",
     ),
 ];
 
