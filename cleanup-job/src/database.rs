@@ -42,6 +42,22 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a look into the ledger may take.
 const READING_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a transaction may wait for.
+struct Patience {
+    /// For a statement, its waits included.
+    statement: Duration,
+    /// For a lock. Shorter than that for a statement, or the server would report a statement that
+    /// was slow where a lock was in the way, and what passes would look like what is wrong.
+    lock: Duration,
+}
+
+impl Patience {
+    /// Half of it for locks.
+    fn halved(statement: Duration) -> Self {
+        Self { statement, lock: statement / 2 }
+    }
+}
+
 impl Database {
     /// Begins a transaction and pins every setting that a role, a database or a
     /// pooler could have set otherwise.
@@ -50,21 +66,21 @@ impl Database {
         purpose: Purpose,
         execution: &Execution,
     ) -> Result<Transaction<'_, Postgres>, Failure> {
-        let (begin, statement_timeout, lock_timeout) = match purpose {
-            // Reading holds nobody up: it waits for a locked table as long as it may take.
+        let (begin, patience) = match purpose {
+            // Reading holds nobody up: it can wait long for a locked table.
             Purpose::Measure => (
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-                execution.statement_timeout,
-                execution.statement_timeout,
+                Patience::halved(execution.statement_timeout.duration()),
             ),
             Purpose::Change => (
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-                execution.batch_timeout,
-                execution.lock_timeout,
+                Patience {
+                    statement: execution.batch_timeout.duration(),
+                    lock: execution.lock_timeout.duration(),
+                },
             ),
         };
-        let timeouts = (statement_timeout.duration(), lock_timeout.duration());
-        self.begin_pinned(begin, timeouts).await
+        self.begin_pinned(begin, patience).await
     }
 
     /// Begins a transaction on the ledger. It may have to wait for a batch of another run to end,
@@ -74,21 +90,21 @@ impl Database {
         &mut self,
         longest_batch: Duration,
     ) -> Result<Transaction<'_, Postgres>, Failure> {
-        let patience = longest_batch + IDLE_TIMEOUT + Duration::from_secs(3);
+        let lock = longest_batch + IDLE_TIMEOUT + Duration::from_secs(3);
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-        self.begin_pinned(begin, (patience, patience)).await
+        self.begin_pinned(begin, Patience { statement: 2 * lock, lock }).await
     }
 
     /// Begins a transaction that only reads, on a standby too.
     pub async fn begin_reading(&mut self) -> Result<Transaction<'_, Postgres>, Failure> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.begin_pinned(begin, (READING_PATIENCE, READING_PATIENCE)).await
+        self.begin_pinned(begin, Patience::halved(READING_PATIENCE)).await
     }
 
     async fn begin_pinned(
         &mut self,
         begin: &'static str,
-        (statement_timeout, lock_timeout): (Duration, Duration),
+        patience: Patience,
     ) -> Result<Transaction<'_, Postgres>, Failure> {
         let transaction = self.connection.begin_with(begin).await.map_err(Failure::from);
         let mut transaction = match transaction {
@@ -111,8 +127,8 @@ impl Database {
                     set_config('lock_timeout', $2, TRUE),
                     set_config('idle_in_transaction_session_timeout', $3, TRUE)",
         )
-        .bind(format!("{}ms", statement_timeout.as_millis()))
-        .bind(format!("{}ms", lock_timeout.as_millis()))
+        .bind(format!("{}ms", patience.statement.as_millis()))
+        .bind(format!("{}ms", patience.lock.as_millis()))
         .bind(format!("{}ms", IDLE_TIMEOUT.as_millis()))
         .persistent(false)
         .execute(&mut *transaction)

@@ -190,6 +190,9 @@ fn sentence(code: &str) -> &'static str {
         "42804" | "42883" | "42846" => "a value or column is of a type that does not fit",
         "22P02" | "22007" | "22008" => "a value of the policy cannot be read as the column's type",
         "22003" => "a value of the policy is out of the range of the column's type",
+        "0A000" => {
+            "the database cannot do this here, as with a rewrite rule of the table (CREATE RULE), which must be dropped"
+        }
         "25006" => "the database is read-only: a standby, or default_transaction_read_only is on",
         "23503" => "rows of another table point at these rows by a foreign key",
         "23502" => "a column would become NULL that must not be",
@@ -198,7 +201,7 @@ fn sentence(code: &str) -> &'static str {
         "2BP01" => "something in the database depends on it (a view, a foreign key)",
         "P0001" => "a trigger refused the change",
         "40001" | "40P01" => "other transactions were in the way (deadlock or serialization)",
-        "55P03" => "a lock could not be had within execution.lockTimeout",
+        "55P03" => "another transaction held a lock for too long",
         "57014" => "a statement took longer than its timeout",
         "25P03" | "25P04" | "57P05" => {
             "the database ended the connection, since it was idle or too slow"

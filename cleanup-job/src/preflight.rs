@@ -33,7 +33,9 @@ pub async fn plan(
     if enforce && database::is_standby(snapshot).await? {
         return Err(database::standby().into());
     }
-    let catalog = catalog::read(snapshot, policy).await?;
+    let catalog = catalog::read(snapshot, policy)
+        .await
+        .map_err(|failure| failure.while_doing("reading the catalog"))?;
     let mut plan = Plan::new(policy, &catalog).map_err(Refusal::Schema)?;
     let mut preflight = Preflight { snapshot, policy, now, problems: Vec::new() };
     for index in 0..plan.steps().len() {

@@ -12,7 +12,7 @@ use crate::catalog::{Cascade, Catalog, OnDelete, SchemaProblem, TableFacts};
 use crate::crd::EpochUnit;
 use crate::explain::Access;
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::policy::{Action, Condition, NewRow, Policy, Rule};
+use crate::policy::{Action, Condition, NewRow, Policy, Related, Rule};
 use crate::report::Strategy;
 
 use observe::{Observer, create_index};
@@ -53,6 +53,9 @@ pub struct Step {
     pub(crate) rule: String,
     pub(crate) table: QualifiedTable,
     pub(crate) conditions: Vec<Condition>,
+    /// What must be gone before a row is archived: its delete would take them along, and nobody
+    /// would have archived them. Their foreign keys let none come once the row is locked.
+    pub(crate) children: Vec<Related>,
     pub(crate) action: Action,
     pub(crate) emit: Vec<NewRow>,
     pub(crate) types: Types,
@@ -115,7 +118,8 @@ impl Plan {
                 step.cascades = catalog.cascades(rule.table());
             }
             let observer = Observer { policy, catalog, index };
-            step.depends_on_earlier = observer.depends_on_earlier();
+            // An earlier rule archives the children, or the plan would have been refused.
+            step.depends_on_earlier = observer.depends_on_earlier() || !step.children.is_empty();
             observer.remark(&mut step);
             step
         };
@@ -167,6 +171,10 @@ impl Step {
             rule: rule.name().to_owned(),
             table: rule.table().clone(),
             conditions: rule.conditions().to_vec(),
+            children: match rule.action() {
+                Action::Archive(_) => facts.map(TableFacts::taken_along).unwrap_or_default(),
+                _ => Vec::new(),
+            },
             action: rule.action().clone(),
             emit: rule.emit().to_vec(),
             types: types.clone(),
@@ -350,13 +358,14 @@ impl Step {
             Condition::Exists(related) | Condition::NotExists(related) => Some(&related.table),
             Condition::Column(_) | Condition::AnyOf(_) => None,
         });
+        let children = self.children.iter().map(|child| &child.table);
         let archive = match &self.action {
             Action::Archive(into) => Some(into),
             _ => None,
         };
         let emitted = self.emit.iter().map(|row| &row.into);
         let mut tables = vec![self.table.clone()];
-        for table in related.chain(archive).chain(emitted) {
+        for table in related.chain(children).chain(archive).chain(emitted) {
             if !tables.contains(table) {
                 tables.push(table.clone());
             }

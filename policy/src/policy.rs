@@ -166,10 +166,13 @@ pub struct Execution {
 
 impl Execution {
     /// The same with the time of a batch shared out among `statements` of it, so that all of them
-    /// together end in time.
+    /// together end in time. A lock is waited for less long than that: the server would report a
+    /// slow statement otherwise, where the app is in the way.
     #[must_use]
     pub fn for_statements(&self, statements: u32) -> Self {
-        Self { batch_timeout: self.batch_timeout.share(statements), ..self.clone() }
+        let batch_timeout = self.batch_timeout.share(statements);
+        let lock_timeout = self.lock_timeout.min(batch_timeout.share(2));
+        Self { batch_timeout, lock_timeout, ..self.clone() }
     }
 
     /// The same for a batch that holds up nobody: it may take as long as a count.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tests::Database;
 use tests::job::{self, DELETE_OLD, Ended, Run, policy, run_on, with};
 use tests::wait;
@@ -325,6 +326,26 @@ async fn a_policy_on_hold_is_skipped_until_it_is_released_or_has_new_rules() -> 
         &json!(100),
         "other rules were not on hold: {}",
         other.output
+    );
+    Ok(())
+}
+
+/// The server would call a lock and a statement that wait equally long a slow statement.
+#[tokio::test]
+async fn a_run_that_finds_its_row_of_the_ledger_locked_is_skipped() -> Result<()> {
+    let database = witnessed(10).await?;
+    let policy = with(policy(DELETE_OLD), "/execution", json!({"batchTimeout": "100ms"}));
+    let first = run_on(&database, &policy).await?;
+    assert_eq!(first.code, Some(0), "{}", first.output);
+    let mut other = sqlx::PgConnection::connect(&database.url()).await?;
+    let mut lock = other.begin().await?;
+    sqlx::query("SELECT FROM pgsweep.leases FOR UPDATE").execute(&mut *lock).await?;
+    let ended = run_on(&database, &policy).await?;
+    lock.rollback().await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert_eq!(
+        (&ended.report["result"], &ended.report["stopReason"]),
+        (&json!("Skipped"), &json!("LockHeld"))
     );
     Ok(())
 }

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tests::Database;
-use tests::job::{self, Ended, policy, run_on};
+use tests::job::{self, Ended, policy, run_on, with};
 
 const RULES: &str = "
 - name: delete-old
@@ -286,5 +287,22 @@ async fn what_is_wrong_with_the_second_rule_is_found_before_the_first_changes_a_
             assert!(untouched(&database).await?, "{to}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_that_is_locked_before_the_first_row_is_worth_a_retry() -> Result<()> {
+    let database = codes().await?;
+    let policy = with(policy(RULES), "/execution", json!({"statementTimeout": "1s"}));
+    let mut app = sqlx::PgConnection::connect(&database.url()).await?;
+    let mut lock = app.begin().await?;
+    // As VACUUM FULL and most of ALTER TABLE do.
+    sqlx::query("LOCK TABLE app.codes").execute(&mut *lock).await?;
+    let ended = run_on(&database, &policy).await?;
+    lock.rollback().await?;
+    assert_eq!(ended.code, Some(10), "{}", ended.output);
+    assert_eq!(ended.report["stopReason"], "LockTimeout");
+    assert_eq!(ended.rule("sqlState"), "55P03");
+    assert!(untouched(&database).await?);
     Ok(())
 }

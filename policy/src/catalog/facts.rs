@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::identifier::{Identifier, QualifiedTable};
+use crate::policy::{Join, Related};
 
 /// A table with more rows than this is not read whole for a batch.
 pub(crate) const LARGE: i64 = 50_000;
@@ -186,6 +187,8 @@ pub struct ReferenceFacts {
     pub table: QualifiedTable,
     /// Its columns.
     pub columns: Vec<Identifier>,
+    /// The columns here that they point at, in the same order.
+    pub references: Vec<Identifier>,
     /// What a delete here does to them.
     pub on_delete: OnDelete,
     /// Whether that table is partitioned.
@@ -229,6 +232,17 @@ impl RelationKind {
 }
 
 impl TableFacts {
+    /// The rows that a delete takes along at once; what goes with those follows from them.
+    pub(crate) fn taken_along(&self) -> Vec<Related> {
+        let cascading = self.referenced_by.iter().filter(|key| key.on_delete == OnDelete::Cascade);
+        let related = |key: &ReferenceFacts| {
+            let pairs = key.columns.iter().cloned().zip(key.references.iter().cloned());
+            let join = pairs.map(|(column, references)| Join { column, references }).collect();
+            Related { table: key.table.clone(), join, conditions: Vec::new() }
+        };
+        cascading.map(related).collect()
+    }
+
     /// The names of its columns, in their order.
     #[must_use]
     pub fn column_names(&self) -> Vec<Identifier> {

@@ -61,7 +61,7 @@ fn catalog(tables: &[&str], keys: &[(&str, &str, &str, Option<f64>)]) -> Catalog
     for (child, parent, on_delete, children) in keys {
         let key = json!({
             "constraint": format!("{child}_fkey"), "table": {"schema": "app", "name": child},
-            "columns": ["parent_id"], "on_delete": on_delete, "partitioned": false, "unidentified": false, "indexed": true,
+            "columns": ["parent_id"], "references": ["id"], "on_delete": on_delete, "partitioned": false, "unidentified": false, "indexed": true,
             "children_per_parent": children,
         });
         catalog.refer(table(parent), serde_json::from_value(key).unwrap());

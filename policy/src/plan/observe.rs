@@ -2,7 +2,7 @@
 
 use crate::catalog::{Cascade, Catalog, OnDelete, TableFacts};
 use crate::identifier::{Identifier, QualifiedTable};
-use crate::policy::{Action, Policy, Rule};
+use crate::policy::{Action, Condition, Policy, Rule};
 
 use super::Step;
 use super::remark::{Advice, Warning};
@@ -109,6 +109,9 @@ impl Observer<'_> {
             OnDelete::Cascade if !named => {
                 step.warn(Warning::CascadesIntoUnnamedTable, format!("rows of {child} go with their rows of {parent} by constraint \"{constraint}\", and no rule names that table: {many}"));
             }
+            OnDelete::Cascade if !self.spares(step, cascade) => {
+                step.warn(Warning::CascadesIntoNamedTable, format!("rows of {child} go with their rows of {parent} by constraint \"{constraint}\", also those that the rules of that table leave alone; a notExists condition on {child} keeps them: {many}"));
+            }
             OnDelete::Set if !named => {
                 step.warn(Warning::SetsColumnsOfUnnamedTable, format!("columns of {child} are set when their rows of {parent} go, by constraint \"{constraint}\", and no rule names that table: {many}"));
             }
@@ -120,6 +123,17 @@ impl Observer<'_> {
             let ddl = create_index(&key.table, &columns, key.partitioned);
             step.advise(Advice::MissingIndex, format!("for constraint \"{constraint}\": {ddl}"));
         }
+    }
+
+    /// Whether the rows of a key never go along, since the step leaves alone what has any.
+    fn spares(&self, step: &Step, cascade: &Cascade) -> bool {
+        let spares = |table: &QualifiedTable| {
+            self.rule().conditions().iter().any(|condition| match condition {
+                Condition::NotExists(other) => other.table == *table && other.conditions.is_empty(),
+                _ => false,
+            })
+        };
+        !step.children.is_empty() || spares(&cascade.key.table) || spares(&cascade.parent)
     }
 
     fn refusals(&self, step: &mut Step) {

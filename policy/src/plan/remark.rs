@@ -27,6 +27,8 @@ pub enum Warning {
     UserTriggers,
     /// A delete takes rows of a table along that no rule names.
     CascadesIntoUnnamedTable,
+    /// A delete takes rows of a table along that other rules name, also those that they leave alone.
+    CascadesIntoNamedTable,
     /// A delete takes other rows of the same table along, due or not.
     CascadesIntoOwnTable,
     /// A delete sets columns of a table that no rule names.
@@ -52,12 +54,13 @@ pub enum Advice {
 
 impl Warning {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoAgeCondition,
         Self::CountDependsOnEarlierRule,
         Self::TimestampReadAsUtc,
         Self::UserTriggers,
         Self::CascadesIntoUnnamedTable,
+        Self::CascadesIntoNamedTable,
         Self::CascadesIntoOwnTable,
         Self::SetsColumnsOfUnnamedTable,
         Self::ReferencedByForeignKey,
@@ -74,6 +77,7 @@ impl Warning {
             Self::TimestampReadAsUtc => "TimestampReadAsUtc",
             Self::UserTriggers => "UserTriggers",
             Self::CascadesIntoUnnamedTable => "CascadesIntoUnnamedTable",
+            Self::CascadesIntoNamedTable => "CascadesIntoNamedTable",
             Self::CascadesIntoOwnTable => "CascadesIntoOwnTable",
             Self::SetsColumnsOfUnnamedTable => "SetsColumnsOfUnnamedTable",
             Self::ReferencedByForeignKey => "ReferencedByForeignKey",

@@ -18,8 +18,9 @@ impl Builder<'_> {
     /// Every condition of the step on the row `t`, one a line.
     pub(super) fn conditions(&mut self, step: &Step, indent: &str) -> String {
         let row = Alias { name: "t", table: &step.table };
-        let lines: Vec<_> =
+        let mut lines: Vec<_> =
             step.conditions.iter().map(|condition| self.condition(row, condition)).collect();
+        lines.extend(step.children.iter().map(|child| self.exists("NOT EXISTS", row, child)));
         lines.join(&format!("\n{indent}AND "))
     }
 

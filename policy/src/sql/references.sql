@@ -46,6 +46,11 @@ SELECT
       FROM pg_attribute AS a
       WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
     ),
+    'references', (
+      SELECT jsonb_agg(a.attname ORDER BY array_position(k.confkey, a.attnum))
+      FROM pg_attribute AS a
+      WHERE a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey)
+    ),
     'on_delete', CASE k.confdeltype
       WHEN 'c' THEN 'Cascade'
       WHEN 'n' THEN 'Set'

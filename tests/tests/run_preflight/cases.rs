@@ -44,6 +44,16 @@ const ARCHIVE: &str = "
   where: [{column: expires_at, operator: OlderThan, age: 1h}]
   action: {archive: {into: {schema: app, name: gone}}}
 ";
+const CHILDREN_FIRST: &str = "
+- name: children
+  table: {schema: app, name: uses}
+  where: [{column: at, operator: OlderThan, age: 1h}]
+  action: {delete: {}}
+- name: r
+  table: {schema: app, name: codes}
+  where: [{column: expires_at, operator: OlderThan, age: 1h}]
+  action: {delete: {}}
+";
 const ORPHANS: &str = "
 - name: r
   table: {schema: app, name: codes}
@@ -202,7 +212,7 @@ pub const PROBLEMS: &[Case] = &[
         "StatementRefused",
         "CREATE RULE never AS ON DELETE TO app.codes DO INSTEAD NOTHING",
         DELETE,
-        "on app.codes: ",
+        "a rewrite rule of the table (CREATE RULE)",
     ),
 ];
 
@@ -372,6 +382,12 @@ pub const WARNINGS: &[Case] = &[
         "CREATE TABLE app.uses (id int PRIMARY KEY, code_id int REFERENCES app.codes ON DELETE CASCADE); CREATE TABLE app.marks (id int PRIMARY KEY, use_id int REFERENCES app.uses ON DELETE CASCADE)",
         DELETE,
         "rows of app.marks go with their rows of app.uses",
+    ),
+    case(
+        "CascadesIntoNamedTable",
+        "CREATE TABLE app.uses (id int PRIMARY KEY, code_id int REFERENCES app.codes ON DELETE CASCADE, at timestamptz)",
+        CHILDREN_FIRST,
+        "also those that the rules of that table leave alone",
     ),
     case(
         "CascadesIntoOwnTable",

@@ -42,7 +42,7 @@ impl Outcome {
             Ending::Refused(Refusal::Failed(failure)) => self.end_with_failure(&failure),
             Ending::Cancelled => self.end_cancelled(),
             Ending::LockHeld => {
-                let message = "another run of this policy is under way; this one changed nothing";
+                let message = "another run of this policy is under way, or its rows in the ledger are locked; this one changed nothing";
                 self.skip(StopReason::LockHeld, message.to_owned())
             }
             Ending::Held(reason) => {
