@@ -8,7 +8,7 @@ mod insert;
 mod privileges;
 mod problem;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 

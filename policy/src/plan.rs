@@ -4,6 +4,8 @@
 mod locks;
 mod observe;
 mod remark;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

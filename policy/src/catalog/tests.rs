@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::{SchemaProblemKind, Strategy, Warning, validate};
 
-fn policy(rules: &Value) -> Policy {
+pub(crate) fn policy(rules: &Value) -> Policy {
     let document = json!({
         "apiVersion": "pgsweep.dev/v1alpha1", "kind": "CleanupPolicy", "metadata": {"name": "p"},
         "spec": {
@@ -21,7 +21,7 @@ fn policy(rules: &Value) -> Policy {
     validate(&document).unwrap()
 }
 
-fn delete(name: &str, table: &str) -> Value {
+pub(crate) fn delete(name: &str, table: &str) -> Value {
     json!({
         "name": name, "table": {"schema": "app", "name": table},
         "where": [{"column": "at", "operator": "OlderThan", "age": "1h"}],
@@ -29,13 +29,13 @@ fn delete(name: &str, table: &str) -> Value {
     })
 }
 
-fn table(name: &str) -> QualifiedTable {
+pub(crate) fn table(name: &str) -> QualifiedTable {
     let identifier = |name| Identifier::parse(name).unwrap();
     QualifiedTable { schema: identifier("app"), name: identifier(name) }
 }
 
 /// A table with the columns `id` and `at`, of which the role may do anything.
-fn facts() -> TableFacts {
+pub(crate) fn facts() -> TableFacts {
     let column = |name, sql_type| ColumnFacts::new(Identifier::parse(name).unwrap(), sql_type);
     TableFacts {
         columns: vec![column("id", "bigint"), column("at", "timestamp with time zone")],
@@ -53,7 +53,7 @@ fn facts() -> TableFacts {
 }
 
 /// Tables of these names, and keys as (child, parent, on delete, children per parent).
-fn catalog(tables: &[&str], keys: &[(&str, &str, &str, Option<f64>)]) -> Catalog {
+pub(crate) fn catalog(tables: &[&str], keys: &[(&str, &str, &str, Option<f64>)]) -> Catalog {
     let mut catalog = Catalog::new(true);
     for name in tables {
         catalog.insert(table(name), facts());
@@ -69,7 +69,7 @@ fn catalog(tables: &[&str], keys: &[(&str, &str, &str, Option<f64>)]) -> Catalog
     catalog
 }
 
-fn warnings(plan: &Plan) -> Vec<&'static str> {
+pub(crate) fn warnings(plan: &Plan) -> Vec<&'static str> {
     plan.warnings().map(crate::Named::name).collect()
 }
 
