@@ -1,5 +1,7 @@
 //! Random policies on random tables, beside a writer and without one.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value as Json, json};
 use tests::decoder::Decoder;
@@ -122,6 +124,7 @@ async fn for_each_seed(
 /// Proves: R1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_that_a_run_changes_beside_a_busy_app_was_due() -> Result<()> {
+    let (seen, all) = (AtomicUsize::new(0), AtomicUsize::new(0));
     for_each_seed(SEED, CASES, async |mut dice| {
         let gently = json!({"batchSize": 5 + dice.below(20), "targetBatchDuration": "2ms", "maxRowsPerSecond": 150});
         let mut case = Case::new(&mut dice, gently).await?;
@@ -137,9 +140,14 @@ async fn every_row_that_a_run_changes_beside_a_busy_app_was_due() -> Result<()> 
         judge.run_begins(began(&ended)?);
         judge.hear(case.decoder.changes().await?)?;
         ensure!(ended.code == Some(0), "the run ended with {:?}: {}", ended.code, ended.output);
+        seen.fetch_add(judge.changed.values().sum(), Ordering::Relaxed);
+        all.fetch_add(1, Ordering::Relaxed);
         case.check_drained(&judge, &before, &ended)
     })
-    .await
+    .await?;
+    let (seen, all) = (seen.into_inner(), all.into_inner());
+    ensure!(all < 5 || seen > 20 * all, "{seen} rows in {all} runs are too few to tell");
+    Ok(())
 }
 
 /// Nobody else is there: what goes is what is due, all of it and nothing else; and a dry run says
