@@ -212,6 +212,7 @@ pub async fn is_standby(transaction: &mut Transaction<'_, Postgres>) -> Result<b
 
 /// How far the replicas are: those that replay the log, not those that decode it.
 pub async fn replica_positions(database: &mut Database) -> Result<Positions, Failure> {
+    let mut transaction = database.begin_reading().await?;
     let row = sqlx::query(
         "SELECT CAST(pg_current_wal_lsn() - CAST('0/0' AS pg_lsn) AS bigint) AS written,
                 CAST(min(replay_lsn) - CAST('0/0' AS pg_lsn) AS bigint) AS replayed,
@@ -226,8 +227,9 @@ pub async fn replica_positions(database: &mut Database) -> Result<Positions, Fai
            )",
     )
     .persistent(false)
-    .fetch_one(&mut database.connection)
+    .fetch_one(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(Positions {
         written: row.try_get("written")?,
         replayed: row.try_get("replayed")?,

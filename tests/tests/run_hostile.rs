@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use tests::Database;
-use tests::job::{policy, run_on, with};
+use tests::job::{DELETE_OLD, codes, policy, run_on, with};
 
 const VALUE: &str = "canary'; DROP TABLE x; -- \" $1 \\ é $(DATABASE_URL)";
 
@@ -171,5 +171,24 @@ async fn a_name_of_64_bytes_is_refused_where_one_of_63_is_there() -> Result<()> 
         assert!(ended.output.contains("must have at most 63"), "{letter}: {}", ended.output);
         assert_eq!(names.keys(&database, 'R').await?, [1, 2, 3, 4, 5, 6]);
     }
+    Ok(())
+}
+
+/// A view that says that a replica stands still, where an unpinned session would look first.
+#[tokio::test]
+async fn what_a_search_path_puts_before_the_catalog_is_not_asked_for_replicas() -> Result<()> {
+    let database = codes(200).await?;
+    database
+        .execute(
+            "CREATE SCHEMA evil;
+             CREATE VIEW evil.pg_stat_replication AS
+             SELECT 0 AS pid, 'streaming' AS state, CAST('0/0' AS pg_lsn) AS replay_lsn, interval '1 day' AS replay_lag;
+             DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil, pg_catalog, public', current_database()); END$$",
+        )
+        .await?;
+    let policy = with(policy(DELETE_OLD), "/execution/maxDuration", json!("5s"));
+    let ended = run_on(&database, &policy).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert_eq!(ended.report["stopReason"], "Drained", "{}", ended.output);
     Ok(())
 }

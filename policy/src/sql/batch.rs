@@ -136,28 +136,6 @@ impl Step {
         sql.finish()
     }
 
-    /// The place of the first row after [`Bind::Key`] that the step would pick, without touching
-    /// it: where a batch of one failed, the place to go on from. Its columns as `text`; no row
-    /// where there is none.
-    #[must_use]
-    pub fn next_place(&self, resume: bool) -> Statement {
-        let mut sql = Builder::new(&self.types);
-        let conditions = match self.strategy() {
-            Strategy::Keyset => sql.conditions(self, "  "),
-            Strategy::PrimaryKey | Strategy::Partition => "TRUE".to_owned(),
-        };
-        let resume = if resume { sql.after_place(self) } else { String::new() };
-        let keys: Vec<_> =
-            self.order().iter().map(|key| format!("CAST(t.{key} AS text)")).collect();
-        sql.push(&format!(
-            "SELECT {}\nFROM {} AS t\nWHERE {conditions}{resume}{}\nLIMIT 1",
-            keys.join(", "),
-            self.table,
-            self.order_by("\n"),
-        ));
-        sql.finish()
-    }
-
     /// The statements of the first batch, in their order; for whole partitions the one that looks
     /// for their rows.
     #[must_use]

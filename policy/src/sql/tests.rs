@@ -222,7 +222,6 @@ fn every_statement(plan: &Plan) -> String {
     let mut statements = vec![step.lock_batch(true)];
     statements.extend(step.lock_partners());
     statements.push(step.change_locked());
-    statements.push(step.next_place(true));
     statements.extend(step.read_values());
     statements.iter().map(shown).collect::<Vec<_>>().join("\n\n")
 }

@@ -185,7 +185,6 @@ fn of_step(step: &Step) -> Vec<Statement> {
         step.lock_batch(false),
         step.lock_batch(true),
         step.change_locked(),
-        step.next_place(true),
         step.count_matched(),
         step.count_table(),
         step.estimate_matched(),
