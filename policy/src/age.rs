@@ -135,6 +135,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_thousand_years_are_the_most() {
+        assert_eq!(Age::parse("366000d").map(Age::as_millis), Ok(31_622_400_000_000));
+        assert_eq!(Age::parse("366000d1ms"), Err(AgeProblem::TooLong));
+    }
+
+    #[test]
+    fn a_share_is_an_equal_part_and_never_nothing() {
+        let share = |text, parts| Age::parse(text).unwrap().share(parts).as_millis();
+        assert_eq!(share("2s", 4), 500);
+        assert_eq!((share("2s", 1), share("2s", 0)), (2000, 2000));
+        assert_eq!(share("2ms", 100), 1);
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_is_read_back(millis in 0..MAX_MILLIS) {

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_large_table_that_is_read_whole_to_pick_a_batch_is_seen() {
         for (alias, cost, reads_everything) in
-            [("t", 1500.0, true), ("t", 40.0, false), ("t_2", 1500.0, true), ("r", 1500.0, false)]
+            [("t", 500.0, true), ("t", 499.0, false), ("t_2", 1500.0, true), ("r", 1500.0, false)]
         {
             let pick = json!({"Node Type": "Sort", "Plan Rows": 10, "Plans": [
                 {"Node Type": "Seq Scan", "Alias": alias, "Total Cost": cost},
@@ -107,6 +107,17 @@ mod tests {
         let access = Access::read([&explained(&pick)]);
         assert_eq!(access.indexes, ["codes_state_idx"]);
         assert!(access.reads_everything);
+    }
+
+    #[test]
+    fn what_is_read_whole_within_a_pick_but_for_another_part_is_not() {
+        let pick = json!({"Node Type": "Nested Loop", "Plans": [
+            {"Node Type": "Limit", "Subplan Name": "CTE locked", "Plans": [
+                {"Node Type": "Seq Scan", "Alias": "t", "Total Cost": 90000.0},
+            ]},
+            {"Node Type": "Sort", "Plan Rows": 50_000},
+        ]});
+        assert!(!Access::read([&explained(&pick)]).reads_everything);
     }
 
     #[test]

@@ -107,6 +107,16 @@ mod tests {
         assert_eq!(Identifier::parse("a\0b"), Err(IdentifierProblem::Nul));
     }
 
+    #[test]
+    fn a_table_is_plain_for_people_and_quoted_for_the_database() {
+        let [schema, name] = ["app", "Codes"].map(|name| Identifier::parse(name).unwrap());
+        let table = QualifiedTable { schema, name };
+        assert_eq!(
+            (table.plain().as_str(), table.to_string().as_str()),
+            ("app.Codes", r#""app"."Codes""#)
+        );
+    }
+
     proptest! {
         #[test]
         fn no_name_ends_its_own_quotes(name in "[^\0]{1,20}") {

@@ -143,9 +143,6 @@ impl<'a> Found<'a> {
         };
         let Some(source) = self.catalog.table(rule.table()) else { return };
         let table = into.plain();
-        if into == rule.table() {
-            return self.add(ArchiveMismatch, format!("{table} cannot be its own archive"));
-        }
         if archive.unlogged && !source.unlogged {
             self.add(ArchiveMismatch, format!("{table} is unlogged: a crash would empty the archive; as its owner: ALTER TABLE {into} SET LOGGED;"));
         }

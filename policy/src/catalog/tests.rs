@@ -1,5 +1,7 @@
 //! What the facts of a database lead to, without one.
 
+mod problems;
+
 use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, ColumnFacts, TableFacts, grants};

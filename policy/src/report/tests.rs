@@ -105,7 +105,45 @@ fn every_word_is_read_back() {
     ] {
         assert_eq!(RunResult::parse(result.as_str()), Some(result));
     }
-    assert_eq!(StopReason::parse("LockHeld"), Some(StopReason::LockHeld));
-    assert_eq!(ActionKind::parse("Delete"), Some(ActionKind::Delete));
+    for stop in [
+        StopReason::Drained,
+        StopReason::RowLimit,
+        StopReason::TimeBudget,
+        StopReason::BlastRadius,
+        StopReason::ReplicaLag,
+        StopReason::LockTimeout,
+        StopReason::LockHeld,
+        StopReason::Held,
+        StopReason::Blocked,
+        StopReason::Cancelled,
+        StopReason::Error,
+    ] {
+        assert_eq!(StopReason::parse(stop.as_str()), Some(stop));
+    }
+    for action in
+        [ActionKind::Update, ActionKind::Delete, ActionKind::Archive, ActionKind::DropPartitions]
+    {
+        assert_eq!(ActionKind::parse(action.as_str()), Some(action));
+    }
+    for strategy in [Strategy::Keyset, Strategy::PrimaryKey, Strategy::Partition] {
+        assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.as_str());
+    }
     assert_eq!(RunResult::parse("Maybe"), None);
+}
+
+#[test]
+fn a_run_counts_what_its_rules_count() {
+    let rules = [(10, 7, 3, 50), (i64::MAX, 100, 20, 900), (1, 0, 1, 0)].map(
+        |(matched, affected, remaining, oldest_overdue_seconds)| RuleOutcome {
+            matched,
+            affected,
+            remaining,
+            oldest_overdue_seconds,
+            ..rule("r".to_owned(), "")
+        },
+    );
+    let report = report(rules.to_vec(), "");
+    assert_eq!(report.rows_matched(), i64::MAX, "and no sum panics");
+    assert_eq!((report.rows_affected(), report.rows_remaining()), (107, 24));
+    assert_eq!(report.oldest_overdue_seconds(), 900, "the oldest of all, not a sum");
 }
