@@ -4,8 +4,7 @@
 mod locks;
 mod observe;
 mod remark;
-
-use std::collections::BTreeMap;
+mod types;
 
 use crate::age::Age;
 use crate::catalog::{Cascade, Catalog, OnDelete, SchemaProblem, TableFacts};
@@ -18,6 +17,7 @@ use crate::report::Strategy;
 use observe::{Observer, create_index};
 
 pub use remark::{Advice, Named, Remark, Warning};
+pub(crate) use types::Types;
 
 /// What a run will do.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,24 +27,6 @@ pub struct Plan {
     pub(crate) types: Types,
     /// What would help the policy as a whole.
     advice: Vec<Remark<Advice>>,
-}
-
-/// The types of columns, as SQL spells them; none where there is no catalog: Postgres then finds
-/// them out.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Types(BTreeMap<QualifiedTable, BTreeMap<Identifier, String>>);
-
-impl Types {
-    fn of(catalog: &Catalog) -> Self {
-        let columns = |facts: &TableFacts| {
-            facts.columns.iter().map(|it| (it.name.clone(), it.sql_type.clone())).collect()
-        };
-        Self(catalog.tables().map(|(table, facts)| (table.clone(), columns(facts))).collect())
-    }
-
-    pub(crate) fn get(&self, table: &QualifiedTable, column: &Identifier) -> Option<&str> {
-        self.0.get(table)?.get(column).map(String::as_str)
-    }
 }
 
 /// What one rule will do.
