@@ -322,11 +322,11 @@ async fn a_batch_that_its_index_does_not_lead_to_in_time_is_walked_for_by_the_pr
     let database = events().await?;
     database
         .execute(
-            "CREATE INDEX ON events (at);
-             UPDATE events SET at = now() - interval '2 days', kind = 'common';
+            "ALTER TABLE events SET (autovacuum_enabled = false);
+             UPDATE events SET at = now() - interval '2 days', kind = CASE WHEN id % 2 = 0 THEN 'rare' ELSE 'common' END;
+             CREATE INDEX ON events (at);
              ANALYZE events;
-             ALTER TABLE events SET (autovacuum_enabled = false);
-             UPDATE events SET kind = 'rare' WHERE id % 1000 = 0",
+             UPDATE events SET kind = CASE WHEN id % 1000 = 0 THEN 'rare' ELSE 'common' END",
         )
         .await?;
     let rare = DELETE_EVENTS
