@@ -70,6 +70,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_help_has_a_line_for_each_code() {
+        let ends = [
+            Exit::Done,
+            Exit::Wrong,
+            Exit::Guarded,
+            Exit::Unavailable,
+            Exit::Incomplete,
+            Exit::Terminated,
+        ];
+        let codes = ends.map(Exit::code);
+        assert_eq!(codes, [0, 2, 3, 10, 11, 143]);
+        for code in codes {
+            assert_eq!(HELP.matches(&format!("\n  {code} ")).count(), 1, "{code}");
+        }
+        let terminated = Exit::Wrong.worst(Exit::Terminated);
+        assert_eq!(terminated, Exit::Terminated, "whatever else was wrong");
+    }
+
+    #[test]
     fn the_worst_of_several_is_ranked_2_3_11_10_0() {
         let ranked = [Exit::Wrong, Exit::Guarded, Exit::Incomplete, Exit::Unavailable, Exit::Done];
         for (index, worse) in ranked.iter().enumerate() {

@@ -222,3 +222,47 @@ fn sentence(code: &str) -> &'static str {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_the_server_says_what_can_be_done() {
+        for (codes, expected) in [
+            (&["40001", "40P01", "55P03", "55006"][..], FailureKind::Contention),
+            (&["57014"], FailureKind::Slow),
+            (
+                &["08006", "53300", "57P01", "57P03", "58030", "XX000", "25P03", "25P04"],
+                FailureKind::Unavailable,
+            ),
+            (
+                &["28P01", "3D000", "3F000", "42501", "42P01", "22P02", "0A000", "25006"],
+                FailureKind::Wrong,
+            ),
+            (&["23503", "23514", "P0001", "27000", "25001", "", "é"], FailureKind::Row),
+        ] {
+            for code in codes {
+                assert_eq!(kind(code), expected, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn before_the_first_row_each_kind_ends_the_process_in_its_own_way() {
+        for (kind, exit) in [
+            (FailureKind::Wrong, Exit::Wrong),
+            (FailureKind::Slow, Exit::Wrong),
+            (FailureKind::Row, Exit::Wrong),
+            (FailureKind::Rule, Exit::Wrong),
+            (FailureKind::Unavailable, Exit::Unavailable),
+            (FailureKind::Contention, Exit::Unavailable),
+            (FailureKind::Superseded, Exit::Done),
+        ] {
+            let failure = Failure { kind, ..Failure::wrong("", "it failed") };
+            assert_eq!(failure.exit(), exit, "{kind:?}");
+            let hinted = failure.with_hint("execution.batchTimeout").message;
+            assert_eq!(hinted != "it failed", kind == FailureKind::Slow, "{hinted}");
+        }
+    }
+}

@@ -112,6 +112,29 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_that_stands_still_for_long_takes_no_more_than_so_much_memory() {
+        let start = Instant::now();
+        let mut lag = ReplicaLag::new(Duration::from_secs(10));
+        for second in 0..=KEPT as u64 {
+            lag.see(start + Duration::from_secs(second), at(200, Some(100)));
+        }
+        assert_eq!(lag.positions.len(), KEPT);
+        let kept = Duration::from_secs(KEPT as u64 - 1);
+        assert_eq!(lag.behind(), kept, "the first of them is forgotten");
+    }
+
+    #[test]
+    fn replicas_that_the_role_may_not_see_are_told_once() {
+        let mut lag = ReplicaLag::new(Duration::from_secs(10));
+        lag.see(Instant::now(), at(100, Some(100)));
+        assert!(!lag.told, "all are seen");
+        for _ in 0..2 {
+            lag.see(Instant::now(), Positions { hidden: 1, ..at(100, Some(100)) });
+            assert!(lag.told);
+        }
+    }
+
+    #[test]
     fn without_a_replica_nothing_is_behind() {
         let start = Instant::now();
         let mut lag = ReplicaLag::new(Duration::from_secs(1));

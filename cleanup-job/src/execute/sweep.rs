@@ -1,6 +1,7 @@
 //! One rule on its way through its table, batch by batch.
 
 mod pause;
+mod trouble;
 mod whole;
 
 use std::time::{Duration, Instant};
@@ -16,18 +17,12 @@ use crate::failure::{Failure, FailureKind};
 use crate::ledger::{Fingerprint, RuleProgress};
 use crate::measure;
 
-/// How often a batch of one row is tried while others are in its way.
-const TRIES_OF_ONE: u32 = 3;
-/// How many such rows in a row a rule leaves behind before it takes the whole table for locked.
-const BLOCKED_IN_A_ROW: u32 = 3;
-/// How many more rows may fail than go before the rule is given up.
-const FAILED_BEYOND_CHANGED: i64 = 1000;
+use trouble::Trouble;
+
 /// A batch this small that is still too slow is slow by how its rows are found.
 const TOO_SLOW_AT: i64 = 50;
 /// How long a running batch may go on after the process was asked to end.
 const GRACE: Duration = Duration::from_millis(1500);
-/// How often in a row a rule may lose its connection without a batch in between.
-const MAX_LOSSES: u32 = 3;
 /// How long to wait before a replica is looked at again.
 const LAG_PAUSE: Duration = Duration::from_millis(500);
 
@@ -48,17 +43,6 @@ pub struct Sweep<'a, 'b, 'c> {
     /// When the ledger last heard of the run.
     heard: Instant,
     done: Done,
-}
-
-/// What has been in the way since the last batch that was committed.
-#[derive(Default)]
-struct Trouble {
-    /// Tries of a batch of one row.
-    tries: u32,
-    /// Rows that were left behind since the app held something of theirs.
-    blocked: u32,
-    /// Connections that were lost.
-    losses: u32,
 }
 
 impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
@@ -189,13 +173,10 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             self.pace.halve(limit);
             return self.back_off(0).await;
         }
-        self.trouble.tries += 1;
-        if self.trouble.tries < TRIES_OF_ONE {
-            return self.back_off(self.trouble.tries).await;
+        if let Some(tries) = self.trouble.try_again() {
+            return self.back_off(tries).await;
         }
-        self.trouble.tries = 0;
-        self.trouble.blocked += 1;
-        if self.trouble.blocked > BLOCKED_IN_A_ROW {
+        if !self.trouble.may_leave_behind() {
             return Err(failure);
         }
         self.pass_over(failure).await
@@ -219,11 +200,9 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             return Ok(());
         }
         // One row, and late: the server may be busy.
-        self.trouble.tries += 1;
-        if self.trouble.tries < TRIES_OF_ONE {
-            return self.back_off(self.trouble.tries).await;
+        if let Some(tries) = self.trouble.try_again() {
+            return self.back_off(tries).await;
         }
-        self.trouble.tries = 0;
         self.isolate(failure, limit).await
     }
 
@@ -234,7 +213,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             return Ok(());
         }
         self.done.failed += 1;
-        if self.done.failed > self.done.affected - self.earlier + FAILED_BEYOND_CHANGED {
+        if trouble::is_hopeless(self.done.failed, self.done.affected - self.earlier) {
             return Err(failure);
         }
         self.done.fault.get_or_insert_with(|| failure.clone());
@@ -256,8 +235,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
     /// Goes on over a new connection from what the ledger has: whether the last batch was
     /// committed, nobody may have heard.
     async fn recover(&mut self, failure: Failure) -> Result<(), Failure> {
-        self.trouble.losses += 1;
-        if self.trouble.losses > MAX_LOSSES {
+        if !self.trouble.may_recover() {
             return Err(failure);
         }
         tracing::warn!(error = %failure, "the connection was lost in mid-run, connecting again");

@@ -251,6 +251,10 @@ impl Outcome {
             (StopReason::TimeBudget, _) => {
                 "execution.maxDuration has passed; the rest waits for the next run".to_owned()
             }
+            (StopReason::ReplicaLag, _) => {
+                "a replica was further behind than execution.maxReplicaLag until execution.maxDuration had passed; the rest waits for the next run"
+                    .to_owned()
+            }
             (StopReason::Blocked, _) => {
                 "the app still holds some of the rows; the next run tries again".to_owned()
             }

@@ -62,6 +62,9 @@ impl Observer<'_> {
         if step.depends_on_earlier {
             step.warn(Warning::CountDependsOnEarlierRule, "an earlier rule changes what this one looks at, so it will meet other rows than are counted at the start; its guard speaks again when its turn comes".to_owned());
         }
+        if step.emit.iter().any(|row| row.into == step.table) {
+            step.warn(Warning::EmitsIntoOwnTable, format!("emit inserts rows into {}, which the rule goes through: where they hold its conditions it goes on until a cap or execution.maxDuration ends it; give them values that do not", step.table.plain()));
+        }
         let naive = |column: &Identifier| {
             step.types.get(&step.table, column) == Some("timestamp without time zone")
         };

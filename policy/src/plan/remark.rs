@@ -21,6 +21,8 @@ pub enum Warning {
     NoAgeCondition,
     /// An earlier rule writes what this one reads: what it holds at the start is not what it meets.
     CountDependsOnEarlierRule,
+    /// A rule inserts rows into the table that it goes through, and may meet them.
+    EmitsIntoOwnTable,
     /// A column without a time zone is compared with UTC's clock.
     TimestampReadAsUtc,
     /// Triggers of the table run as our role, and can refuse a row.
@@ -54,9 +56,10 @@ pub enum Advice {
 
 impl Warning {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoAgeCondition,
         Self::CountDependsOnEarlierRule,
+        Self::EmitsIntoOwnTable,
         Self::TimestampReadAsUtc,
         Self::UserTriggers,
         Self::CascadesIntoUnnamedTable,
@@ -74,6 +77,7 @@ impl Warning {
         match self {
             Self::NoAgeCondition => "NoAgeCondition",
             Self::CountDependsOnEarlierRule => "CountDependsOnEarlierRule",
+            Self::EmitsIntoOwnTable => "EmitsIntoOwnTable",
             Self::TimestampReadAsUtc => "TimestampReadAsUtc",
             Self::UserTriggers => "UserTriggers",
             Self::CascadesIntoUnnamedTable => "CascadesIntoUnnamedTable",

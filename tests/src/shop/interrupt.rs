@@ -19,6 +19,8 @@ use sqlx::{Connection as _, PgConnection};
 
 /// How many runs are interrupted at the same time.
 const AT_ONCE: usize = 3;
+/// For a server with much to do to notice that a client is gone.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// After how many of them there is a word of how it goes.
 const TOLD: usize = 100;
 
@@ -223,13 +225,17 @@ fn transactions(messages: &[Message]) -> Vec<&[Message]> {
 
 /// Waits until the server works for no run any more: it notices late that a client is gone.
 pub async fn server_is_done(database: &Database) -> Result<()> {
-    let busy = "SELECT count(*) FROM pg_stat_activity
+    let busy = "SELECT coalesce(string_agg(concat_ws(' ', state, wait_event, state_change - now(), left(query, 80)), '; '), '')
+                FROM pg_stat_activity
                 WHERE datname = current_database() AND backend_type = 'client backend'
                   AND application_name <> 'test' AND state <> 'idle'";
-    wait::until("the server to be done with a run", Duration::from_secs(20), async || {
-        Ok((database.scalar::<i64>(busy).await? == 0).then_some(()))
+    let mut last = String::new();
+    let done = wait::until("the server to be done with a run", PATIENCE, async || {
+        last = database.scalar(busy).await?;
+        Ok(last.is_empty().then_some(()))
     })
-    .await
+    .await;
+    done.with_context(|| format!("it was at work: {last}"))
 }
 
 /// What has come of the interruptions so far.

@@ -44,6 +44,13 @@ const ARCHIVE: &str = "
   where: [{column: expires_at, operator: OlderThan, age: 1h}]
   action: {archive: {into: {schema: app, name: gone}}}
 ";
+const TOMBSTONES: &str = "
+- name: r
+  table: {schema: app, name: codes}
+  where: [{column: expires_at, operator: OlderThan, age: 1h}]
+  action: {delete: {}}
+  emit: [{into: {schema: app, name: codes}, values: [{column: id, fromColumn: id}]}]
+";
 const CHILDREN_FIRST: &str = "
 - name: children
   table: {schema: app, name: uses}
@@ -358,6 +365,12 @@ pub const WARNINGS: &[Case] = &[
         "CREATE TABLE app.uses (id int PRIMARY KEY, code_id int REFERENCES app.codes ON DELETE CASCADE, at timestamptz)",
         TWICE,
         "an earlier rule changes what this one looks at",
+    ),
+    case(
+        "EmitsIntoOwnTable",
+        "",
+        TOMBSTONES,
+        "emit inserts rows into app.codes, which the rule goes through",
     ),
     case(
         "TimestampReadAsUtc",

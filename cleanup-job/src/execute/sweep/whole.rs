@@ -2,7 +2,8 @@
 
 use policy::StopReason;
 
-use super::{Next, Sweep, TRIES_OF_ONE, Trouble, given_up, out_of_grace};
+use super::trouble::Trouble;
+use super::{Next, Sweep, given_up, out_of_grace};
 use crate::execute::batch::Batch;
 use crate::execute::partitions::{self, Hindrance, Scope, Turn};
 use crate::failure::{Failure, FailureKind};
@@ -81,11 +82,9 @@ impl Sweep<'_, '_, '_> {
         match (failure.kind, oid) {
             (FailureKind::Unavailable, _) => self.recover(failure).await,
             (FailureKind::Contention, oid) => {
-                self.trouble.tries += 1;
-                if self.trouble.tries < TRIES_OF_ONE {
-                    return self.back_off(self.trouble.tries).await;
+                if let Some(tries) = self.trouble.try_again() {
+                    return self.back_off(tries).await;
                 }
-                self.trouble.tries = 0;
                 let Some(oid) = oid else { return Err(failure) };
                 self.whole.passed.push(oid);
                 self.whole.blocked.push(oid);
