@@ -50,7 +50,8 @@ pub struct Step {
     /// The columns that an archive gets, in the order of the table.
     pub(crate) archived: Vec<Identifier>,
     locks_first: bool,
-    may_be_refused: bool,
+    /// Triggers that can keep a row from being changed without an error.
+    refusing: Vec<String>,
     pub(crate) max_rows: i64,
     pub(crate) max_percent_of_table: i64,
     pub(crate) analysed: bool,
@@ -180,7 +181,7 @@ impl Step {
             max_rows: rule.max_rows().unwrap_or(max_rows_per_run).min(max_rows_per_run),
             max_percent_of_table: rule.max_percent_of_table(),
             analysed: facts.is_some_and(|facts| facts.analysed),
-            may_be_refused: false,
+            refusing: Vec::new(),
             depends_on_earlier: false,
             cascades: Vec::new(),
             warnings: Vec::new(),

@@ -4,6 +4,7 @@ mod run_witness {
     pub mod canary;
     pub mod dice;
     pub mod judge;
+    pub mod losses;
     pub mod naive;
     pub mod plans;
     pub mod races;

@@ -153,7 +153,7 @@ impl Step {
     /// Whether a trigger can keep a row from being changed without an error.
     #[must_use]
     pub fn may_be_refused(&self) -> bool {
-        self.may_be_refused
+        !self.refusing.is_empty()
     }
 }
 
@@ -163,7 +163,8 @@ fn table(step: &mut Step, facts: &TableFacts) {
     let by_rows = !matches!(step.action, Action::DropPartitions { .. });
     let removes = step.action.removes_rows();
     let fires = facts.triggers.iter().filter(|it| if removes { it.delete } else { it.update });
-    step.may_be_refused = fires.clone().any(|it| it.row && it.before);
+    let refusing = fires.clone().filter(|it| it.row && it.before);
+    step.refusing = refusing.map(|it| it.name.clone()).collect();
     let names: Vec<_> = fires.map(|it| it.name.as_str()).collect();
     if by_rows && !names.is_empty() {
         step.warn(Warning::UserTriggers, format!("triggers of {plain} fire for each batch, with the rights of the run's role, and can refuse a row or change others: {}", names.join(", ")));
