@@ -173,6 +173,7 @@ async fn a_run_stops_when_another_has_taken_over_its_policy() -> Result<()> {
     let ended = tokio::time::timeout(Duration::from_secs(5), run.end()).await??;
     assert_eq!(ended.code, Some(0), "{}", ended.output);
     assert_eq!(ended.report["stopReason"], "LockHeld");
+    assert_eq!(ended.rule("stopReason"), &json!("LockHeld"), "its rule did not fail");
     assert_eq!(ended.report["result"], "PartiallySucceeded");
     // What it had committed before the epoch rose.
     assert!(gone(&database).await? <= before + 50);

@@ -116,6 +116,34 @@ fn problems(document: &Value) -> Vec<String> {
 }
 
 #[test]
+fn a_limit_takes_what_is_exactly_as_much() {
+    for (path, most, above) in [
+        ("/metadata/name", json!("x".repeat(49)), json!("x".repeat(50))),
+        ("/metadata/namespace", json!("x".repeat(63)), json!("x".repeat(64))),
+        ("/spec/rules/0/name", json!("x".repeat(40)), json!("x".repeat(41))),
+        (
+            "/spec/execution",
+            json!({"batchTimeout": "2147483647ms"}),
+            json!({"batchTimeout": "2147483648ms"}),
+        ),
+    ] {
+        let mut whole = document(GOOD);
+        whole["spec"]["execution"] = json!({});
+        assert_eq!(problems(&replaced_in(&whole, path, most)), [""; 0], "{path}");
+        assert_eq!(problems(&replaced_in(&whole, path, above)).len(), 1, "{path}");
+    }
+    let dotted =
+        replaced_in(&document(GOOD), "/spec/rules/0/name", json!(format!("{}.", "x".repeat(39))));
+    assert_eq!(problems(&dotted).len(), 1, "40 characters, and no label");
+}
+
+fn replaced_in(document: &Value, path: &str, value: Value) -> Value {
+    let mut document = document.clone();
+    *document.pointer_mut(path).unwrap() = value;
+    document
+}
+
+#[test]
 fn a_right_policy_is_taken() {
     assert_eq!(problems(&document(GOOD)), [""; 0]);
     assert_eq!(problems(&document(FULL)), [""; 0]);

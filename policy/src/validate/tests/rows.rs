@@ -137,10 +137,10 @@ spec.rules[1].emit[0].values: is required",
 
 #[test]
 fn the_minimum_age_holds_for_every_action_that_removes_rows() {
-    let young = |action: Value| {
+    let aged = |action: Value, age: &str| {
         let rule = json!({
             "name": "r", "table": {"schema": "a", "name": "b"}, "action": action,
-            "where": [{"column": "c", "operator": "OlderThan", "age": "59m"}],
+            "where": [{"column": "c", "operator": "OlderThan", "age": age}],
         });
         problems(&replaced(FULL, "/spec/rules", json!([rule])))
     };
@@ -150,10 +150,12 @@ fn the_minimum_age_holds_for_every_action_that_removes_rows() {
         json!({"archive": {"into": {"schema": "a", "name": "c"}}}),
         json!({"dropPartitions": {}}),
     ] {
-        let found = young(action.clone());
-        assert!(found.contains(&expected.to_owned()), "{action}: {found:?}");
+        for (age, refused) in [("59m59s999ms", true), ("1h", false)] {
+            let found = aged(action.clone(), age);
+            assert_eq!(found.contains(&expected.to_owned()), refused, "{action} {age}: {found:?}");
+        }
     }
-    let found = young(json!({"update": {"set": [{"column": "c", "now": true}]}}));
+    let found = aged(json!({"update": {"set": [{"column": "c", "now": true}]}}), "59m");
     assert!(!found.iter().any(|problem| problem.contains("minimumAge")), "{found:?}");
 }
 
