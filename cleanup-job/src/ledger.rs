@@ -84,6 +84,12 @@ pub struct BatchRecord<'a> {
 }
 
 impl RuleProgress {
+    /// That of the rule of this name.
+    #[must_use]
+    pub fn of<'a>(rule: &str, recorded: &'a [Self]) -> Option<&'a Self> {
+        recorded.iter().find(|it| it.rule == rule)
+    }
+
     /// Where to begin on tables of that fingerprint.
     #[must_use]
     pub fn place_for(&self, fingerprint: Fingerprint) -> Option<Vec<String>> {
@@ -299,5 +305,32 @@ fn schema_changed(batch: &BatchRecord<'_>) -> Failure {
              the next run plans anew",
             tables.join(" or ")
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(rule: &str) -> RuleProgress {
+        let place = Some(vec!["Keyset".to_owned(), "7".to_owned()]);
+        let fingerprint = Some(Fingerprint(1));
+        RuleProgress { rule: rule.to_owned(), place, fingerprint, ..RuleProgress::default() }
+    }
+
+    #[test]
+    fn a_rule_goes_on_from_its_own_progress() {
+        let recorded = [progress("a"), progress("b")];
+        assert_eq!(RuleProgress::of("b", &recorded), Some(&recorded[1]));
+        assert_eq!(RuleProgress::of("c", &recorded), None);
+    }
+
+    #[test]
+    fn a_place_means_nothing_on_tables_that_look_otherwise() {
+        let progress = progress("a");
+        assert_eq!(progress.place_for(Fingerprint(1)), progress.place);
+        assert_eq!(progress.place_for(Fingerprint(2)), None);
+        let unknown = RuleProgress { fingerprint: None, ..progress };
+        assert_eq!(unknown.place_for(Fingerprint(1)), None);
     }
 }

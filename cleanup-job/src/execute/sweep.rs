@@ -240,7 +240,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
         }
         tracing::warn!(error = %failure, "the connection was lost in mid-run, connecting again");
         let recorded = self.context.session.recover(self.context.deadline).await?;
-        if let Some(own) = recorded.iter().find(|rule| rule.rule == self.task.step.rule()) {
+        if let Some(own) = RuleProgress::of(self.task.step.rule(), &recorded) {
             self.done.affected = own.affected;
             self.done.batches = own.batches;
             let place = own.place_for(self.task.fingerprint);
