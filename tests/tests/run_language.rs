@@ -323,7 +323,7 @@ async fn a_batch_that_its_index_does_not_lead_to_in_time_is_walked_for_by_the_pr
     database
         .execute(
             "ALTER TABLE events SET (autovacuum_enabled = false);
-             UPDATE events SET at = now() - interval '2 days', kind = CASE WHEN id % 2 = 0 THEN 'rare' ELSE 'common' END;
+             UPDATE events SET at = now() - interval '2 days' - id * interval '1 second', kind = CASE WHEN id % 2 = 0 THEN 'rare' ELSE 'common' END;
              CREATE INDEX ON events (at);
              ANALYZE events;
              UPDATE events SET kind = CASE WHEN id % 1000 = 0 THEN 'rare' ELSE 'common' END",
