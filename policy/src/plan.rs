@@ -33,7 +33,6 @@ pub struct Plan {
 
 /// What one rule will do.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that are independent of each other")]
 pub struct Step {
     pub(crate) rule: String,
     pub(crate) table: QualifiedTable,
