@@ -257,7 +257,7 @@ pub struct ExecutionSpec {
     /// How long a batch may take; the app never waits longer than this for a row of ours.
     #[schemars(schema_with = "more_than_zero")]
     pub batch_timeout: DurationText,
-    /// How long a batch waits for a lock.
+    /// How long a batch waits for a lock; at most half of the time that `batchTimeout` leaves to each of its statements.
     #[schemars(schema_with = "more_than_zero")]
     pub lock_timeout: DurationText,
     /// How long a count or a check may take.
