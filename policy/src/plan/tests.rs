@@ -338,3 +338,56 @@ fn a_list_of_values_is_compared_with_a_column_of_lists_one_by_one() {
     let texts = ["{a}", "{b,c}"].map(|text| crate::Value::Text(text.to_owned()));
     assert_eq!(read.values(crate::Moment::default()), texts);
 }
+
+#[test]
+fn a_cascade_into_a_table_with_a_rule_of_its_own_is_a_warning_unless_its_rows_keep_theirs() {
+    let keys =
+        [("children", "codes", "Cascade", Some(1.0)), ("toys", "children", "Cascade", Some(1.0))];
+    let catalog = catalog(&["codes", "children", "toys", "people"], &keys);
+    let mut conditional = looking_at(&[("notExists", "children")]);
+    conditional["where"][1]["notExists"]["where"] =
+        json!([{"column": "at", "operator": "NewerThan", "age": "1h"}]);
+    for (rule, cascading) in [
+        (delete("r", "codes"), 2),
+        (looking_at(&[("notExists", "children")]), 0),
+        (looking_at(&[("notExists", "toys")]), 1),
+        (looking_at(&[("notExists", "people")]), 2),
+        (looking_at(&[("exists", "children")]), 2),
+        // An old child still goes along.
+        (conditional, 2),
+    ] {
+        let rules = json!([delete("t", "toys"), delete("c", "children"), rule]);
+        let plan = Plan::new(&policy(&rules), &catalog).unwrap();
+        let of_rule = plan.warnings().filter(|it| it.rule() == "r");
+        let warned = of_rule.filter(|it| it.name() == "CascadesIntoNamedTable").count();
+        assert_eq!(warned, cascading, "{rule}");
+    }
+}
+
+#[test]
+fn a_trigger_that_fires_before_each_row_can_keep_it() {
+    for (row, before, on_delete, warned, refuses) in [
+        (true, true, true, true, true),
+        (true, false, true, true, false),
+        (false, true, true, true, false),
+        (true, true, false, false, false),
+    ] {
+        let trigger = json!({"name": "t", "row": row, "before": before, "insert": true, "update": true, "delete": on_delete});
+        let triggers = vec![serde_json::from_value(trigger).unwrap()];
+        let mut catalog = Catalog::new(true);
+        catalog.insert(table("codes"), TableFacts { triggers, ..facts() });
+        let step = step_of(&delete("r", "codes"), &catalog);
+        assert_eq!(step.warnings().contains(&"UserTriggers"), warned);
+        assert_eq!(step.may_be_refused(), refuses, "{row} {before} {on_delete}");
+    }
+}
+
+#[test]
+fn rows_that_are_emitted_into_the_own_table_are_a_warning() {
+    for (into, warned) in [("codes", true), ("people", false)] {
+        let emitted = json!([{"into": {"schema": "app", "name": into}, "values": [{"column": "id", "value": 1}]}]);
+        let rule = with(delete("r", "codes"), "emit", emitted);
+        let step = step_of(&rule, &catalog(&["codes", "people"], &[]));
+        assert_eq!(step.warnings().contains(&"EmitsIntoOwnTable"), warned, "{into}");
+    }
+}
