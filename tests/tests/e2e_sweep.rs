@@ -200,7 +200,8 @@ async fn a_policy_that_only_we_can_judge_says_every_problem_and_heals_by_an_edit
         let mut policy = sweep(&delete_old());
         policy["spec"]["timeZone"] = json!("Mars/Olympus");
         policy["spec"]["activeDeadlineSeconds"] = json!(100);
-        policy["spec"]["rules"][0]["table"]["name"] = json!("é".repeat(40));
+        // The API server sees that there is an age, and cannot tell which is longer.
+        policy["spec"]["limits"]["minimumAge"] = json!("2d");
         namespace.apply(&policy.to_string()).await?;
         let message = reason(namespace, "Ready", "InvalidSpec").await?;
         let mut document = policy.clone();
