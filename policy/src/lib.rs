@@ -71,7 +71,8 @@ pub use policy::{
 };
 pub use problem::Problem;
 pub use report::{
-    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+    ActionKind, EarlierRun, PreflightProblem, PreflightReport, RuleOutcome, RulePlan, RunReport,
+    RunResult, StopReason, Strategy, Totals,
 };
 pub use schedule::{Schedule, ScheduleProblem};
 pub use sql::{
