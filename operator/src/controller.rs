@@ -10,6 +10,7 @@ mod apply;
 mod build;
 #[cfg(test)]
 pub mod examples;
+mod gate;
 mod index;
 mod observe;
 mod publish;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, Failure};
 use crate::metrics::Metrics;
-use apply::{AppliedCronJob, ApplyError, Refusal};
+use apply::{ApplyError, Places, Refusal};
 use observe::ObserveError;
 use publish::PublishError;
 use watch::Caches;
@@ -45,6 +46,10 @@ pub use publish::FinishedRun;
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// One change of a user moves several objects: they are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// The first wait after a preflight that failed.
+const PREFLIGHT_RETRY: Duration = Duration::from_mins(1);
+/// Preflight Jobs under way at a time.
+const PREFLIGHT_CONCURRENCY: u16 = 16;
 
 /// What every reconcile shares.
 pub struct Context {
@@ -58,6 +63,7 @@ struct Shared {
     context: Context,
     caches: Arc<Caches>,
     backoff: Arc<Backoff>,
+    places: Places,
 }
 
 /// Why a reconcile did not come to its end.
@@ -116,16 +122,14 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
 
     let observed = observe::observe(object, &shared.caches, client, now()).await?;
     let validated = validate::validate(&observed.policy);
-    let built = build::build(&observed, &validated, settings);
-    let applied = apply::apply(built, &observed, metrics, client).await?;
+    let built = build::build(&observed, &validated, PREFLIGHT_RETRY, settings);
+    let applied = apply::apply(built, &observed, &shared.places, metrics, client).await?;
     let publication = publish::publication(&observed, &validated, &applied);
     publish::publish(&observed, &publication, metrics, client).await?;
 
-    match applied.cron_job {
-        AppliedCronJob::Refused(refusal) => Err(ReconcileError::Refused(refusal)),
-        AppliedCronJob::Current { .. } | AppliedCronJob::Suspended(_) => {
-            Ok(Action::requeue(publication.look_again))
-        }
+    match applied.refusal() {
+        Some(refusal) => Err(ReconcileError::Refused(refusal.clone())),
+        None => Ok(Action::requeue(publication.look_again)),
     }
 }
 
@@ -211,7 +215,8 @@ pub async fn run(
 
     let config = Config::default().concurrency(context.concurrency).debounce(DEBOUNCE);
     let policies = watches.caches.policies.clone();
-    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff });
+    let places = Places::new(PREFLIGHT_CONCURRENCY);
+    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff, places });
     let triggers = triggers(watches.triggers).take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
         |object, shared| reconcile_in_time(object, shared).boxed(),

@@ -3,11 +3,15 @@
 
 mod cron_job;
 mod pod;
+mod preflight;
 mod run_now;
+
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 
-use super::apply::AppliedCronJob;
+use super::apply::{AppliedCronJob, AppliedPreflight, Refusal};
+use super::gate::{self, Gate};
 use super::observe::Observed;
 use super::validate::{InvalidPolicy, ValidPolicy};
 use crate::args::PullPolicy;
@@ -18,12 +22,16 @@ pub use cron_job::DesiredCronJob;
 #[derive(Clone, Debug)]
 pub struct Resources<S: Stage> {
     pub cron_job: S::CronJob,
+    pub preflight: S::Preflight,
     pub run: S::Run,
+    /// Whether the CronJob may run; none where that is not known, since the policy is wrong.
+    pub gate: Option<Gate>,
 }
 
 /// How far the objects of a policy have come: only what is [`Applied`] can be published.
 pub trait Stage {
     type CronJob;
+    type Preflight;
     type Run;
 }
 
@@ -33,6 +41,7 @@ pub struct Built;
 
 impl Stage for Built {
     type CronJob = WantedCronJob;
+    type Preflight = Option<Job>;
     type Run = Option<Job>;
 }
 
@@ -42,8 +51,9 @@ pub struct Applied;
 
 impl Stage for Applied {
     type CronJob = AppliedCronJob;
+    type Preflight = AppliedPreflight;
     /// The `runNow` token whose Job exists now.
-    type Run = Option<String>;
+    type Run = Result<Option<String>, Refusal>;
 }
 
 /// What should become of the CronJob.
@@ -62,18 +72,24 @@ pub struct JobSettings {
     pub image_pull_policy: Option<PullPolicy>,
 }
 
-/// Builds the objects of a policy.
+/// Builds the objects of a policy. `retry` is the first wait after a preflight that failed.
 pub fn build(
     observed: &Observed,
     validated: &Result<ValidPolicy, InvalidPolicy>,
+    retry: Duration,
     settings: &JobSettings,
 ) -> Resources<Built> {
-    match validated {
-        Err(_) => Resources { cron_job: WantedCronJob::Suspended, run: None },
-        Ok(valid) => {
-            let desired = cron_job::build(valid, &observed.policy.uid, settings);
-            let run = run_now::build(valid, &observed.policy, &desired.object);
-            Resources { cron_job: WantedCronJob::Exactly(Box::new(desired)), run }
-        }
-    }
+    let Ok(valid) = validated else {
+        let cron_job = WantedCronJob::Suspended;
+        return Resources { cron_job, preflight: None, run: None, gate: None };
+    };
+    let gate = gate::judge(observed, valid, retry);
+    let is_held = gate.hold.is_some();
+    let desired = cron_job::build(valid, &observed.policy.uid, is_held, settings);
+    let preflight = gate.begin.as_ref();
+    let preflight =
+        preflight.map(|next| preflight::build(valid, &observed.policy.uid, next, settings));
+    let run = run_now::build(valid, &observed.policy, &desired.object).filter(|_| !is_held);
+    let cron_job = WantedCronJob::Exactly(Box::new(desired));
+    Resources { cron_job, preflight, run, gate: Some(gate) }
 }

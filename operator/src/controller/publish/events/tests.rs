@@ -1,6 +1,7 @@
 use policy::{ActionKind, CronJobRef, Mode, RunResult, StopReason, reason};
 use serde_json::json;
 
+use super::about_run::run_draft;
 use super::*;
 use crate::controller::apply::{AppliedCronJob, Change};
 use crate::controller::examples::{self, applied, now};
@@ -14,7 +15,7 @@ fn changed(change: Option<Change>) -> Resources<Applied> {
         generation: 5,
         hash: String::new(),
     };
-    Resources { cron_job: AppliedCronJob::Current { reference, change }, run: None }
+    Resources { cron_job: AppliedCronJob::Current { reference, change }, ..applied() }
 }
 
 fn told(observed: &Observed, applied: &Resources<Applied>) -> Vec<EventDraft> {
