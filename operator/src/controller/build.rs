@@ -93,3 +93,48 @@ pub fn build(
     let cron_job = WantedCronJob::Exactly(Box::new(desired));
     Resources { cron_job, preflight, run, gate: Some(gate) }
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::batch::v1::CronJob;
+    use serde_json::json;
+
+    use super::*;
+    use crate::controller::examples::{self, built};
+
+    fn cron_job(observed: &Observed) -> CronJob {
+        match built(observed).cron_job {
+            WantedCronJob::Exactly(desired) => desired.object,
+            WantedCronJob::Suspended => panic!("a right policy has a CronJob"),
+        }
+    }
+
+    #[test]
+    fn a_policy_is_held_until_its_gate_is_open_and_its_token_waits_too() {
+        let suspended = |observed: &Observed| cron_job(observed).spec.expect("a spec").suspend;
+        let mut new = examples::new();
+        new.policy.document["spec"]["runNow"] = json!("initial");
+        assert_eq!(suspended(&new), Some(true));
+        assert!(built(&new).preflight.is_some() && built(&new).run.is_none());
+
+        let mut passed = examples::observed();
+        passed.policy.document["spec"]["runNow"] = json!("initial");
+        assert_eq!(suspended(&passed), Some(false));
+        assert!(built(&passed).preflight.is_none() && built(&passed).run.is_some());
+        passed.policy.document["spec"]["suspend"] = json!(true);
+        assert_eq!(suspended(&passed), Some(true));
+        assert!(built(&passed).run.is_some());
+
+        passed.policy.document["spec"]["approval"] = json!("OnRulesChange");
+        assert_eq!(suspended(&passed), Some(true));
+        assert!(built(&passed).run.is_none());
+    }
+
+    #[test]
+    fn a_wrong_policy_has_no_gate() {
+        let mut wrong = examples::observed();
+        wrong.policy.document["spec"]["rules"] = json!([]);
+        let built = built(&wrong);
+        assert!(built.gate.is_none() && built.preflight.is_none() && built.run.is_none());
+    }
+}

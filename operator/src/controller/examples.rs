@@ -18,6 +18,7 @@ use super::observe::{
     Verdict,
 };
 use super::publish::run::{FinishedRun, Judged, judge};
+use super::publish::{Publication, publication};
 use super::validate::{ValidPolicy, validate};
 use crate::args::PullPolicy;
 
@@ -25,8 +26,16 @@ pub fn now() -> Timestamp {
     "2026-11-21T03:02:00Z".parse().expect("a time")
 }
 
-/// `shop/codes`, of generation 3: right, and never looked at before.
+/// `shop/codes`, of generation 3: right, after its preflight and never looked at otherwise.
 pub fn policy() -> ObservedPolicy {
+    let mut policy = new_policy();
+    policy.status.preflight = Some(preflight());
+    policy.status.plan = Some(plan());
+    policy
+}
+
+/// The same, never looked at at all.
+pub fn new_policy() -> ObservedPolicy {
     ObservedPolicy {
         name: PolicyName { namespace: "shop".into(), name: "codes".into() },
         uid: "policy-uid".into(),
@@ -59,8 +68,17 @@ pub fn policy() -> ObservedPolicy {
 
 /// That policy, with nothing else in the cluster.
 pub fn observed() -> Observed {
+    observing(policy())
+}
+
+/// The same, never looked at at all.
+pub fn new() -> Observed {
+    observing(new_policy())
+}
+
+fn observing(policy: ObservedPolicy) -> Observed {
     Observed {
-        policy: policy(),
+        policy,
         cron_job: None,
         jobs: vec![],
         preflights: vec![],
@@ -71,7 +89,7 @@ pub fn observed() -> Observed {
 }
 
 pub fn valid() -> ValidPolicy {
-    validate(&policy()).expect("a right policy")
+    validate(&new_policy()).expect("a right policy")
 }
 
 pub fn settings() -> JobSettings {
@@ -83,7 +101,7 @@ pub fn settings() -> JobSettings {
 
 /// The first Preflight Job of the policy, as it begins.
 pub fn preflight_job() -> ObservedJob {
-    let name = built(&observed()).preflight.and_then(|job| job.metadata.name);
+    let name = built(&new()).preflight.and_then(|job| job.metadata.name);
     ObservedJob {
         name: name.expect("a name"),
         owner_uid: "policy-uid".into(),
@@ -126,7 +144,7 @@ pub fn problem(name: &str, message: &str, may_pass: bool) -> PreflightProblem {
 /// The policy whose first Preflight Job ended ten minutes ago, with this exit code and report; of a
 /// report that is none it left nothing.
 pub fn preflighted(exit_code: i32, report: Option<&PreflightReport>) -> Observed {
-    let mut observed = observed();
+    let mut observed = new();
     let failed = if exit_code == 0 { "" } else { "BackoffLimitExceeded" };
     let ending = ended("p1", 600, failed).ending;
     observed.preflights = vec![Arc::new(ObservedJob { ending, ..preflight_job() })];
@@ -142,7 +160,7 @@ pub fn built(observed: &Observed) -> Resources<Built> {
 
 /// Of a policy whose gate is open.
 pub fn desired() -> DesiredCronJob {
-    let Resources { cron_job: WantedCronJob::Exactly(desired), .. } = built(&passed()) else {
+    let Resources { cron_job: WantedCronJob::Exactly(desired), .. } = built(&observed()) else {
         panic!("a right policy has a CronJob");
     };
     *desired
@@ -191,14 +209,6 @@ pub fn preflight() -> PreflightStatus {
     }
 }
 
-/// That policy, after its preflight.
-pub fn passed() -> Observed {
-    let mut observed = observed();
-    observed.policy.status.preflight = Some(preflight());
-    observed.policy.status.plan = Some(plan());
-    observed
-}
-
 pub fn rule(name: &str, action: Option<ActionKind>, matched: i64, affected: i64) -> RuleOutcome {
     RuleOutcome {
         name: name.into(),
@@ -231,7 +241,7 @@ pub fn applied() -> Resources<Applied> {
         cron_job: AppliedCronJob::Current { reference, change: None },
         preflight: AppliedPreflight::NotAsked,
         run: Ok(None),
-        gate: built(&passed()).gate,
+        gate: built(&observed()).gate,
     }
 }
 
@@ -243,6 +253,14 @@ pub fn applied_to(observed: &Observed) -> Resources<Applied> {
         None => AppliedPreflight::NotAsked,
     };
     Resources { gate, preflight, ..applied() }
+}
+
+/// What is told of what is observed, once everything is applied, and stored.
+pub fn told(observed: &mut Observed) -> Publication {
+    let applied = applied_to(observed);
+    let publication = publication(observed, &validate(&observed.policy), &applied);
+    observed.policy.status = publication.status.clone();
+    publication
 }
 
 /// A Job that runs since a minute.

@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_preflight_job_of_a_policy() {
-        let job = examples::built(&examples::observed()).preflight.expect("a Job");
+        let job = examples::built(&examples::new()).preflight.expect("a Job");
         insta::assert_yaml_snapshot!(job);
     }
 }

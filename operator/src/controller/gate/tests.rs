@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::examples::{
-    self, RETRY, passed, preflight_job, preflight_report, preflighted, problem,
+    self, RETRY, preflight_job, preflight_report, preflighted, problem,
 };
 use crate::controller::observe::ObservedJob;
 use crate::controller::validate::validate;
@@ -43,7 +43,7 @@ const SENTENCE: &str = "rule delete-expired: table app.codes does not exist (Tab
 
 #[test]
 fn new_rules_are_preflighted_once_and_then_run_for_ever() {
-    let new = examples::observed();
+    let new = examples::new();
     let gate = check(&new);
     assert_eq!((begins(&new), gate.hold), (Some((3, 1)), Some(Hold::Preflighting)));
 
@@ -69,7 +69,7 @@ fn other_rules_and_another_mode_are_preflighted_anew() {
         ("limits", json!({"maxRowsPerRun": 7})),
         ("database", json!({"urlFrom": {"secretKeyRef": {"name": "other", "key": "uri"}}})),
     ] {
-        let mut observed = passed();
+        let mut observed = examples::observed();
         observed.policy.generation = 4;
         observed.policy.document["spec"][field] = value;
         let gate = check(&observed);
@@ -140,7 +140,7 @@ fn a_problem_of_the_policy_itself_waits_for_an_edit() {
 
 #[test]
 fn an_edit_during_a_preflight_lets_it_come_to_its_end() {
-    let mut observed = examples::observed();
+    let mut observed = examples::new();
     stored(&mut observed, Some("p1"));
     edit(&mut observed);
     observed.preflights = vec![Arc::new(preflight_job())];
@@ -157,7 +157,7 @@ fn an_edit_during_a_preflight_lets_it_come_to_its_end() {
 
 #[test]
 fn a_status_that_was_never_written_is_made_up_for_by_the_job() {
-    let mut observed = examples::observed();
+    let mut observed = examples::new();
     observed.preflights = vec![Arc::new(preflight_job())];
     let gate = check(&observed);
     assert_eq!(gate.begin, None);
@@ -181,7 +181,7 @@ fn a_status_that_was_never_written_is_made_up_for_by_the_job() {
 
 #[test]
 fn a_job_that_is_not_seen_is_asked_for_again_by_the_same_name() {
-    let mut observed = examples::observed();
+    let mut observed = examples::new();
     let name = check(&observed).begin.expect("a try").job_name;
     stored(&mut observed, Some("p1"));
     let before = observed.policy.status.preflight.clone();
@@ -225,7 +225,7 @@ fn jobs_of_other_rules_another_mode_or_another_name_say_nothing() {
 
 #[test]
 fn rules_that_passed_wait_for_their_approval_and_for_no_other() {
-    let mut observed = passed();
+    let mut observed = examples::observed();
     observed.policy.document["spec"]["approval"] = json!("OnRulesChange");
     assert_eq!(check(&observed).hold, Some(Hold::ApprovalPending));
     observed.policy.approved_rules_hash = Some("of other rules".into());
@@ -235,7 +235,7 @@ fn rules_that_passed_wait_for_their_approval_and_for_no_other() {
     assert_eq!(check(&observed).hold, None);
 
     // Approved before anybody knows what they would do: the database has its say first.
-    let mut early = examples::observed();
+    let mut early = examples::new();
     early.policy.document["spec"]["approval"] = json!("OnRulesChange");
     early.policy.approved_rules_hash = Some(hash);
     assert_eq!(check(&early).hold, Some(Hold::Preflighting));

@@ -150,7 +150,7 @@ fn plan(report: PreflightReport, valid: &ValidPolicy) -> PlanStatus {
 fn complete(plan: &mut RulePlan, valid: &ValidPolicy) {
     let rule = valid.policy.rules().iter().find(|rule| rule.name() == plan.name);
     if let Some(rule) = rule {
-        plan.table = rule.table().to_string();
+        plan.table = rule.table().plain();
         plan.action = Some(rule.action().kind());
     }
     plan.table = cut(&plan.table, LONGEST_TABLE);

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_status_that_is_the_same_is_not_written_and_an_unreadable_one_is() {
-        let mut policy = examples::policy();
+        let mut policy = examples::new_policy();
         let mut status = policy.status.clone();
         assert_eq!(changes(&policy, &status), None);
         status.cron_job_ref = Some(CronJobRef { name: "codes".into(), ..CronJobRef::default() });
@@ -67,7 +67,6 @@ mod tests {
         policy.status = status;
         let status = CleanupPolicyStatus::default();
         assert_eq!(changes(&policy, &status), Some(json!({"cronJobRef": null})));
-        let mut policy = examples::policy();
         policy.unreadable_status = Some(json!({"history": "none"}));
         let patch = changes(&policy, &status).expect("a write");
         assert_eq!(patch["history"], Value::Null);

@@ -23,12 +23,14 @@ pub(super) fn preview(plan: &PlanStatus) -> String {
         1 => sentences.push("1 more rule is in status.plan".into()),
         more => sentences.push(format!("{more} more rules are in status.plan")),
     }
-    if !plan.verdict.is_empty() {
-        sentences.push(format!("but a guard would stop the run: {}", plan.verdict));
-    } else if plan.mode == Mode::DryRun {
-        sentences.push("mode DryRun changes nothing".into());
+    let mut text = sentences.join(". ");
+    if plan.mode == Mode::DryRun {
+        text += "; mode DryRun changes nothing";
     }
-    sentences.join(". ")
+    if !plan.verdict.is_empty() {
+        text += &format!("; but a guard would stop the run: {}", plan.verdict);
+    }
+    text
 }
 
 fn of_rule(rule: &RulePlan) -> String {
@@ -52,11 +54,11 @@ fn of_rule(rule: &RulePlan) -> String {
         (_, _) => format!("{matched} rows"),
     };
     let mut parts = vec![format!("{verb} {rows} of {}", rule.table)];
-    if rule.oldest_overdue_seconds > 0 {
+    if rule.matched > 0 && rule.oldest_overdue_seconds > 0 {
         parts.push(format!("oldest due for {}", overdue(rule.oldest_overdue_seconds)));
     }
     if rule.advice.iter().any(|advice| advice == MISSING_INDEX) {
-        parts.push("no index leads to them".into());
+        parts.push("no index leads to its rows".into());
     } else if !rule.indexes.is_empty() {
         parts.push("index ok".into());
     }

@@ -5,7 +5,7 @@ use policy::{ANNOTATION_APPROVED, Approval, GROUP, condition, reason};
 
 use super::{Saying, find, stamped};
 use crate::controller::build::{Applied, Resources};
-use crate::controller::gate::awaits_approval;
+use crate::controller::gate::{Gate, awaits_approval};
 use crate::controller::observe::Observed;
 use crate::controller::publish::preview::preview;
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
@@ -47,9 +47,12 @@ fn command(valid: &ValidPolicy) -> String {
 fn what_they_would_do(valid: &ValidPolicy, applied: &Resources<Applied>) -> String {
     let gate = applied.gate.as_ref();
     match gate.and_then(|gate| gate.plan_of(valid)) {
-        Some(plan) => format!("approves rules that {} (seen at {})", preview(plan), plan.time),
-        None if gate.is_some_and(|gate| gate.has_passed()) => {
-            "approves rules whose plan could not be read: see the log of their Preflight Job".into()
+        Some(plan) => {
+            let begin = if plan.rules.len() == 1 { "a run" } else { "in a run" };
+            format!("{begin} {} (seen at {})", preview(plan), plan.time)
+        }
+        None if gate.is_some_and(Gate::has_passed) => {
+            "what a run would do could not be read: see the log of the Preflight Job".into()
         }
         None => "what these rules would do is told here when their preflight has passed".into(),
     }

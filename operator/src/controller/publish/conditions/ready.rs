@@ -66,7 +66,10 @@ fn of_right_policy(
     match hold {
         Some(hold) => of_hold(hold, valid, applied),
         None if valid.spec.suspend => {
-            let message = "suspended by spec.suspend: no scheduled run begins; runNow still works";
+            let message = format!(
+                "suspended by spec.suspend: no scheduled run begins, runNow still works; a run: {}",
+                would(valid, applied)
+            );
             (Saying::new("True", reason::SUSPENDED, message), None)
         }
         None => (Saying::new("True", reason::SCHEDULED, schedule(valid, applied)), None),
@@ -179,3 +182,6 @@ fn has_begun_since(observed: &Observed, time: Timestamp) -> bool {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,6 @@ pub(super) fn approved_draft(
     let reason = event::APPROVED;
     (!told).then_some(EventDraft { reason, is_warning: false, action: "Approve", note, key })
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,6 @@ fn missing_index_draft(plan: &PlanStatus) -> Option<EventDraft> {
         key: plan.rules_hash.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;
