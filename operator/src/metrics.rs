@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use kube::runtime::reflector::Store;
 use policy::PolicyName;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::controller::FinishedRun;
@@ -22,6 +22,7 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     applies: IntCounterVec,
     run_duration: HistogramVec,
+    leader: IntGauge,
     counts: Counts,
     registry: Registry,
 }
@@ -63,17 +64,24 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let leader = IntGauge::new(
+            "pgsweep_operator_leader",
+            "1 for the operator that works and shows the policies' series; 0 for one that stands by.",
+        )?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(reconcile_duration.clone()))?;
         registry.register(Box::new(applies.clone()))?;
         registry.register(Box::new(run_duration.clone()))?;
         registry.register(Box::new(build))?;
+        registry.register(Box::new(leader.clone()))?;
         let counts = Counts::default();
-        Ok(Self { reconciles, reconcile_duration, applies, run_duration, counts, registry })
+        Ok(Self { reconciles, reconcile_duration, applies, run_duration, leader, counts, registry })
     }
 
-    /// Shows the policies of this store, for as long as each is in it.
-    pub fn show_policies(&self, policies: Store<DynamicObject>) -> prometheus::Result<()> {
+    /// This operator works from now on: shows the policies of this store, for as long as each is
+    /// in it. Two that show the same policy would have it counted twice.
+    pub fn lead(&self, policies: Store<DynamicObject>) -> prometheus::Result<()> {
+        self.leader.set(1);
         self.registry.register(Box::new(Policies::new(policies, self.counts.clone())?))
     }
 
