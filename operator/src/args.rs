@@ -78,8 +78,8 @@ pub struct Args {
     )]
     pub lease_name: String,
 
-    /// What the Lease calls this operator; something random is added, since no two may have the
-    /// same name [default: the host's name].
+    /// What the Lease, and the API server's audit log, call this operator; something random is
+    /// added, since no two may have the same name [default: the host's name].
     #[arg(long, env = "PGSWEEP_IDENTITY", value_name = "NAME", value_parser = identity)]
     pub identity: Option<String>,
 
@@ -162,18 +162,19 @@ fn label(text: &str) -> Result<String, LabelProblem> {
     }
 }
 
-/// Anything that a person recognises, such as a pod's name.
+/// Anything that a person recognises, such as a pod's name, and that fits into a header.
 fn identity(text: &str) -> Result<String, IdentityProblem> {
-    if text.is_empty() || text.len() > LONGEST_IDENTITY || text.contains(char::is_control) {
-        Err(IdentityProblem)
-    } else {
+    let fits = (1..=LONGEST_IDENTITY).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
+    } else {
+        Err(IdentityProblem)
     }
 }
 
 /// Why a text does not name an operator.
 #[derive(Clone, Copy, Debug, Error)]
-#[error("must be 1 to {LONGEST_IDENTITY} bytes of plain text")]
+#[error("must be 1 to {LONGEST_IDENTITY} letters, digits and signs of ASCII, without spaces")]
 struct IdentityProblem;
 
 fn duration(text: &str) -> Result<Duration, DurationProblem> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryFutureExt as _};
-use http::header::RETRY_AFTER;
+use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use kube::client::{Body, ClientBuilder, DynBody};
@@ -31,6 +31,14 @@ pub enum RequestError {
     Throttled { code: u16, after: Duration },
     #[error("not written: this operator does not hold the lease (any more)")]
     NotLeader,
+}
+
+/// Says with each request which operator it is from: the API server's audit log has it then.
+pub fn sign(config: &mut Config, identity: &str) {
+    let agent = format!("pgsweep-operator/{} ({identity})", env!("CARGO_PKG_VERSION"));
+    if let Ok(agent) = HeaderValue::from_str(&agent) {
+        config.headers.push((USER_AGENT, agent));
+    }
 }
 
 /// A client whose requests take at most `patience`, and that writes only through the gate.

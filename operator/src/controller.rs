@@ -190,9 +190,13 @@ fn error_policy(object: &DynamicObject, error: &ReconcileError, shared: &Shared)
         return Action::requeue(shared.backoff.ends(&policy, uid(object)));
     }
     let failure = shared.backoff.failed(&policy, refusal::retry_after(error));
-    let is_first = failure.in_a_row == 1;
-    // Of a refusal the condition goes on to tell; to log it at each try would only repeat it.
-    if error.is_expected() && !failure.is_lasting() || !error.is_retryable() && !is_first {
+    // Of a refusal the condition goes on to tell; of what goes on, a line now and then is enough.
+    let is_told = if error.is_retryable() {
+        failure.in_a_row.is_power_of_two() && (failure.is_lasting() || !error.is_expected())
+    } else {
+        failure.in_a_row == 1
+    };
+    if !is_told {
         tracing::debug!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
     } else if error.is_retryable() {
         tracing::warn!(policy.namespace = namespace, policy.name = name, kind, "{chain}");

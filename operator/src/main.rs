@@ -66,7 +66,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))?;
     let shutdown = runtime::shutdown::token();
 
-    let config = Config::infer().await.context("failed to find the cluster")?;
+    let mut config = Config::infer().await.context("failed to find the cluster")?;
+    // Of two that have the same name each would take the other's lease for its own.
+    let identity = format!("{}_{:08x}", identity.unwrap_or_else(host_name), rand::random::<u32>());
+    client::sign(&mut config, &identity);
     let lease = lease_namespace.map(|namespace| LeaseName { namespace, name: lease_name });
     let (gate, candidate) = election(&config, lease, identity)?;
     let client = client::client(config, &gate, PATIENCE)
@@ -80,10 +83,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let limits = Limits { concurrency, preflight_concurrency, preflight_retry, stuck_after };
     let context = Context { client, gate, scope: watch_namespaces, settings, limits, metrics };
 
-    // The lease is given back when no reconcile runs any more, also after an error.
+    // The lease is given back when no reconcile runs any more, also when a watch broke.
     let done = CancellationToken::new();
     let work = async {
-        let _done = done.clone().drop_guard();
+        let _ends = (shutdown.clone().drop_guard(), done.clone().drop_guard());
         controller::run(context, readiness, shutdown.clone()).await
     };
     let ((), (), worked) = tokio::try_join!(
@@ -103,10 +106,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
 fn election(
     config: &Config,
     lease: Option<LeaseName>,
-    identity: Option<String>,
+    identity: String,
 ) -> anyhow::Result<(Gate, Option<Candidate>)> {
     let Some(lease) = lease else { return Ok((Gate::AlwaysOpen, None)) };
-    let identity = format!("{}_{:08x}", identity.unwrap_or_else(host_name), rand::random::<u32>());
     // With connections of its own: a renewal does not queue behind the writes that it allows.
     let client = client::client(config.clone(), &Gate::AlwaysOpen, leader::PATIENCE)
         .context("failed to set up the Kubernetes client of the lease")?;
