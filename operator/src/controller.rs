@@ -234,8 +234,6 @@ fn name(object: &DynamicObject) -> PolicyName {
 /// Why the controller ended.
 #[derive(Debug, Error)]
 pub enum ControllerEnd {
-    #[error("failed to register the metrics of the policies")]
-    RegisterMetrics(#[from] prometheus::Error),
     #[error("a watch ended by itself")]
     LoseWatch,
 }
@@ -262,7 +260,7 @@ pub async fn run(
         _ = watches.tasks.join_next() => return Err(ControllerEnd::LoseWatch),
         () = shutdown.cancelled() => return Ok(()),
     }
-    context.metrics.lead(policies.clone())?;
+    context.metrics.lead(policies.clone());
     tracing::info!(policies = policies.len(), "every policy is being looked at");
 
     let config = Config::default().concurrency(context.limits.concurrency).debounce(DEBOUNCE);
