@@ -209,8 +209,11 @@ fn error_policy(object: &DynamicObject, error: &ReconcileError, shared: &Shared)
 /// An error and all its causes, on one line. The client's errors repeat their causes, and show
 /// answers of the API server as Rust would write them: here each thing is said once.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    if let Some(answer @ kube::Error::Api(_)) = refusal::as_answer(error) {
-        return refusal::words(answer);
+    match refusal::as_answer(error) {
+        Some(answer @ kube::Error::Api(_)) => return refusal::words(answer),
+        // It only says that there is a cause.
+        Some(kube::Error::Service(cause)) => return chain(&**cause),
+        _ => {}
     }
     let text = error.to_string();
     let Some(cause) = error.source() else { return text };
@@ -346,7 +349,7 @@ mod tests {
         assert_eq!(
             chain(&late),
             "failed to publish the state of the policy: failed to write the status: \
-             ServiceError: no answer within 10 s"
+             no answer within 10 s"
         );
     }
 }

@@ -63,6 +63,8 @@ pub struct Candidate {
     election: Election,
     keeper: Keeper,
     clock: fn() -> Timestamp,
+    /// It has tried to take the Lease, and may have done so without knowing.
+    may_hold: bool,
     /// Turns that failed since one did not.
     failures: u32,
     /// Who holds the lease, as it was last logged.
@@ -83,6 +85,7 @@ impl Candidate {
             election: Election::new(lease.name, identity),
             keeper,
             clock,
+            may_hold: false,
             failures: 0,
             told: None,
         }
@@ -96,6 +99,9 @@ impl Candidate {
         if let Some(error) = lost {
             return Err(error);
         }
+        if !self.may_hold {
+            return Ok(());
+        }
         match tokio::time::timeout(FAREWELL, self.give_back()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -106,7 +112,8 @@ impl Candidate {
         Ok(())
     }
 
-    /// Until all work is done, or the Lease is lost.
+    /// Until all work is done, or the Lease is lost. The Lease alone is asked for every 2 s whatever
+    /// the API server says of later: a leader that waits for longer is none any more.
     async fn hold(&mut self, done: &CancellationToken) -> Option<LeaderError> {
         loop {
             let next = Instant::now() + RETRY.mul_f64(1.0 - rand::random::<f64>() / 2.0);
@@ -142,6 +149,7 @@ impl Candidate {
                 Next::Yield { holder } => return Ok(Turn::Overtaken(holder)),
                 Next::Write(lease) => lease,
             };
+            self.may_hold = true;
             match self.write(&lease).await {
                 Ok(written) => {
                     self.election.wrote(written, began);
