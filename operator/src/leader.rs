@@ -54,7 +54,7 @@ enum TurnError {
 enum Turn {
     Leads,
     Waits,
-    Overtaken(String),
+    Lost(LeaderError),
 }
 
 /// Takes part in the election.
@@ -144,9 +144,15 @@ impl Candidate {
         }
         for _ in 0..WRITES_A_TURN {
             let began = Instant::now();
+            // By the clock: after a long pause of this process its timers do not know yet.
+            if self.election.held_until().is_some_and(|until| until <= began) {
+                return Ok(Turn::Lost(LeaderError::Silence));
+            }
             let lease = match self.election.next(began, (self.clock)()) {
                 Next::Wait => return Ok(Turn::Waits),
-                Next::Yield { holder } => return Ok(Turn::Overtaken(holder)),
+                Next::Yield { holder } => {
+                    return Ok(Turn::Lost(LeaderError::Overtaken { holder }));
+                }
                 Next::Write(lease) => lease,
             };
             self.may_hold = true;
@@ -165,7 +171,7 @@ impl Candidate {
 
     fn judge(&mut self, turn: Result<Turn, TurnError>) -> Option<LeaderError> {
         match turn {
-            Ok(Turn::Overtaken(holder)) => return Some(LeaderError::Overtaken { holder }),
+            Ok(Turn::Lost(error)) => return Some(error),
             Ok(Turn::Leads) => {
                 if let Some(until) = self.election.held_until() {
                     self.keeper.open_until(until);
