@@ -56,6 +56,8 @@ pub struct Context {
     /// Writes only while the gate is open.
     pub client: Client,
     pub gate: Gate,
+    /// Cancelled when everything has been read once: who knows nothing must not lead.
+    pub known: CancellationToken,
     pub scope: Scope,
     pub settings: JobSettings,
     pub limits: Limits,
@@ -254,6 +256,7 @@ pub async fn run(
     let stand_by = async {
         watches.caches.wait_until_known().await;
         readiness.set(true);
+        context.known.cancel();
         tracing::info!(policies = policies.len(), "ready: everything has been read once");
         context.gate.wait_until_open().await;
     };

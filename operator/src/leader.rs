@@ -91,10 +91,19 @@ impl Candidate {
         }
     }
 
-    /// Takes the Lease when it is free and holds it, until all work is `done`; then gives it back.
-    /// Ends with an error when it is lost: then nothing may go on.
-    pub async fn run(mut self, done: CancellationToken) -> Result<(), LeaderError> {
-        let lost = self.hold(&done).await;
+    /// Takes the Lease when it is free and this operator is `ready` to work, and holds it until all
+    /// work is `done`; then gives it back. Ends with an error when it is lost: then nothing may go
+    /// on.
+    pub async fn run(
+        mut self,
+        ready: &CancellationToken,
+        done: &CancellationToken,
+    ) -> Result<(), LeaderError> {
+        tokio::select! {
+            () = ready.cancelled() => {}
+            () = done.cancelled() => return Ok(()),
+        }
+        let lost = self.hold(done).await;
         self.keeper.shut();
         if let Some(error) = lost {
             return Err(error);
