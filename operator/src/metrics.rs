@@ -1,19 +1,24 @@
 //! The operator's own figures, and those of the policies: a Job ends too soon
 //! to be scraped, so the operator speaks for it.
 
+mod counts;
+mod exposition;
 mod policies;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::reflector::Store;
 use policy::PolicyName;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::controller::FinishedRun;
-use policies::{Counts, Policies};
+use counts::Counts;
+use policies::Policies;
 
 /// Every metric of the operator.
 #[derive(Clone)]
@@ -22,13 +27,14 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     applies: IntCounterVec,
     run_duration: HistogramVec,
+    leader: IntGauge,
     counts: Counts,
-    registry: Registry,
+    policies: Arc<OnceLock<Policies>>,
 }
 
 impl Metrics {
     /// Registers everything but the policies' own series.
-    pub fn new(registry: Registry) -> prometheus::Result<Self> {
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let reconciles = IntCounterVec::new(
             Opts::new(
                 "pgsweep_operator_reconcile_total",
@@ -63,18 +69,33 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let leader = IntGauge::new(
+            "pgsweep_operator_leader",
+            "1 for the operator that works and shows the policies' series; 0 for one that stands by.",
+        )?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(reconcile_duration.clone()))?;
         registry.register(Box::new(applies.clone()))?;
         registry.register(Box::new(run_duration.clone()))?;
         registry.register(Box::new(build))?;
-        let counts = Counts::default();
-        Ok(Self { reconciles, reconcile_duration, applies, run_duration, counts, registry })
+        registry.register(Box::new(leader.clone()))?;
+        let (counts, policies) = (Counts::default(), Arc::default());
+        Ok(Self { reconciles, reconcile_duration, applies, run_duration, leader, counts, policies })
     }
 
-    /// Shows the policies of this store, for as long as each is in it.
-    pub fn show_policies(&self, policies: Store<DynamicObject>) -> prometheus::Result<()> {
-        self.registry.register(Box::new(Policies::new(policies, self.counts.clone())?))
+    /// This operator works from now on: shows the policies of this store, for as long as each is
+    /// in it. Two that show the same policy would have it counted twice.
+    pub fn lead(&self, policies: Store<DynamicObject>) {
+        self.leader.set(1);
+        // They are shown once: who has lost the lease does not come back in this process.
+        let _ = self.policies.set(Policies::new(policies, self.counts.clone()));
+    }
+
+    /// Appends the series of the policies to a page.
+    pub fn write_policies(&self, page: &mut String, now: Timestamp) {
+        if let Some(policies) = self.policies.get() {
+            policies.write(page, now);
+        }
     }
 
     /// A reconcile ended; `result` is `ok` or the kind of its error.
