@@ -121,3 +121,31 @@ fn failed(failure: &Failure) -> PreflightProblem {
 fn about_the_policy(name: &str, message: String) -> PreflightProblem {
     PreflightProblem { name: name.to_owned(), rule: String::new(), message, may_pass: true }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_of_the_schema_has_its_line_in_the_docs_and_may_pass_without_an_edit() {
+        let page = include_str!("../../../docs/preflight.md");
+        let listed = |name: &str| page.matches(&format!("\n| `{name}` |")).count() == 1;
+        for (kind, sql_state, name) in [
+            (FailureKind::Unavailable, "", "DatabaseUnavailable"),
+            (FailureKind::Contention, "55P03", "DatabaseUnavailable"),
+            (FailureKind::Slow, "57014", "StatementTimeout"),
+            (FailureKind::Wrong, "25006", "ReadOnlyDatabase"),
+            (FailureKind::Wrong, "28P01", "DatabaseRefused"),
+            (FailureKind::Row, "22003", "DatabaseRefused"),
+            (FailureKind::Rule, "", "DatabaseRefused"),
+        ] {
+            let failure = Failure { kind, ..Failure::wrong(sql_state, "it failed") };
+            let problem = failed(&failure);
+            assert_eq!((problem.name.as_str(), problem.may_pass), (name, true), "{kind:?}");
+            assert!(listed(name), "{name}");
+        }
+        assert!(cancelled().may_pass && listed(&cancelled().name));
+        let invalid = invalid_spec(String::new());
+        assert!(!invalid.may_pass && listed(&invalid.name));
+    }
+}
