@@ -2,7 +2,7 @@
 //!
 //! A search that is right by the calendar would give other answers around clock changes. What
 //! `CronJob` does there follows from the order of these steps and from how Go resolves a local time,
-//! so change neither; the tables in `tests` hold the answers of the real library.
+//! so change neither; `kubernetes.jsonl` holds the answers of the real controller.
 
 use jiff::{
     Timestamp, ToSpan,
