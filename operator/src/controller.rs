@@ -141,7 +141,8 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
     let validated = validate::validate(&observed.policy);
     let built = build::build(&observed, &validated, limits.preflight_retry, settings);
     let gate = built.gate.clone();
-    let applied = apply::apply(built, &observed, &shared.places, metrics, client).await;
+    let applied = apply::apply(built, &observed, &shared.places, metrics, client);
+    let applied = Box::pin(applied).await;
     let applied = applied.or_else(|error| refusal::tell(error, is_lasting, gate))?;
     let publication = publish::publication(&observed, &validated, &applied);
     publish::publish(&observed, &publication, is_lasting, metrics, client).await?;

@@ -252,7 +252,7 @@ pub fn applied_to(observed: &Observed) -> Resources<Applied> {
         Some(_) => AppliedPreflight::Begun { uid: "p1".into() },
         None => AppliedPreflight::NotAsked,
     };
-    Resources { gate, preflight, ..applied() }
+    Resources { preflight, gate, ..applied() }
 }
 
 /// What is told of what is observed, once everything is applied, and stored.

@@ -130,11 +130,10 @@ fn next(step: &mut Step, observed: &Observed, valid: &ValidPolicy) {
         return;
     };
     match last.state {
-        PreflightState::Passed | PreflightState::Running => {}
         PreflightState::Retrying | PreflightState::Failed if last.generation != generation => {
             step.begin = begin(generation, 1);
         }
-        PreflightState::Failed => {}
+        PreflightState::Passed | PreflightState::Running | PreflightState::Failed => {}
         PreflightState::Retrying => {
             let due = last.next_time.as_ref().and_then(|time| time.parse().ok());
             let left = due.map(|due: Timestamp| due.duration_since(observed.now));
