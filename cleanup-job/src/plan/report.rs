@@ -1,6 +1,6 @@
 //! The short report of a look at the database: what the operator reads of a Preflight Job. Pure.
 
-use policy::{Mode, Named as _, Plan, Policy, PreflightProblem, PreflightReport, RulePlan, Step};
+use policy::{Mode, Named, Plan, Policy, PreflightProblem, PreflightReport, RulePlan, Step};
 
 use super::Looked;
 use crate::failure::{Failure, FailureKind};
@@ -66,7 +66,7 @@ pub fn planned(policy: &Policy, run_id: &str, looked: &Looked) -> PreflightRepor
 fn rule(plan: &Plan, step: &Step, held: &Held) -> RulePlan {
     let own = plan.advice().filter(|advice| advice.rule == step.rule());
     let mut advice: Vec<String> = Vec::new();
-    for name in own.map(|advice| advice.name()) {
+    for name in own.map(Named::name) {
         if !advice.iter().any(|known| known == name) {
             advice.push(name.to_owned());
         }
