@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::observe::{Observed, ObservedPolicy};
-use super::refusal::{is_conflict, is_transient, words as answer};
+use super::refusal::{is_conflict, is_there_already, is_transient, words as answer};
 use crate::metrics::Metrics;
 
 pub use run::FinishedRun;
@@ -111,7 +111,7 @@ async fn create_event(
     let api = Api::<Event>::namespaced(client.clone(), &policy.name.namespace);
     match api.create(&PostParams::default(), event).await {
         Ok(_) => Ok(()),
-        Err(error) if is_conflict(&error) => Ok(()),
+        Err(error) if is_there_already(&error) => Ok(()),
         Err(error) if is_transient(&error) && !is_lasting => {
             Err(PublishError::CreateEvent { reason, source: Box::new(error) })
         }
