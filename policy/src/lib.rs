@@ -74,7 +74,7 @@ pub use report::{
     ActionKind, EarlierRun, PreflightProblem, PreflightReport, RuleOutcome, RulePlan, RunReport,
     RunResult, StopReason, Strategy, Totals,
 };
-pub use schedule::{Schedule, ScheduleProblem};
+pub use schedule::{Schedule, ScheduleProblem, Slots};
 pub use sql::{
     Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, REFERENCES_SQL, Statement, Value,
 };
