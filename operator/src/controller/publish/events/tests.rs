@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::controller::apply::{AppliedCronJob, Change};
+use super::about_run::run_draft;
 use crate::controller::examples::{self, applied, now};
 use crate::controller::publish::status::publication;
 use crate::controller::validate::validate;
