@@ -43,6 +43,8 @@ pub use publish::FinishedRun;
 
 /// A reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A Job whose pod has not begun after this is stuck.
+const STUCK_AFTER: Duration = Duration::from_mins(5);
 /// One change of a user moves several objects: they are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -114,7 +116,7 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
     }
     let Context { client, settings, metrics, .. } = &shared.context;
 
-    let observed = observe::observe(object, &shared.caches, client, now()).await?;
+    let observed = observe::observe(object, &shared.caches, client, STUCK_AFTER, now()).await?;
     let validated = validate::validate(&observed.policy);
     let built = build::build(&observed, &validated, settings);
     let applied = apply::apply(built, &observed, metrics, client).await?;

@@ -5,7 +5,9 @@
 
 mod conditions;
 mod events;
+mod history;
 pub mod run;
+mod schedule;
 mod status;
 mod words;
 
@@ -68,7 +70,11 @@ pub async fn publish(
         let event = draft.event(&observed.policy, observed.now);
         create_event(draft.reason, &event, &observed.policy, client).await?;
     }
-    metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
+    // Until the status is written they all can come again.
+    let counted = publication.status.counted_jobs.iter().cloned();
+    let told = publication.runs.iter().map(|run| run.status.uid.clone());
+    let remembered: Vec<_> = counted.chain(told).collect();
+    metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
     if publication.status == observed.policy.status {
         return Ok(());
     }

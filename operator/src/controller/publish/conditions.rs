@@ -2,10 +2,11 @@
 
 mod ready;
 mod runs;
+mod schedule;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use policy::{condition, reason};
+use policy::{CleanupPolicyStatus, condition, reason};
 
 use super::run::FinishedRun;
 use super::words::cut;
@@ -31,11 +32,12 @@ impl Saying {
     }
 }
 
-/// All conditions, in a fixed order.
+/// All conditions, in a fixed order; `status` is the next one but for them.
 pub fn conditions(
     observed: &Observed,
     validated: &Result<ValidPolicy, InvalidPolicy>,
     applied: &Resources<Applied>,
+    status: &CleanupPolicyStatus,
     runs: &[FinishedRun],
 ) -> Vec<Condition> {
     let ready = ready::ready(observed, validated, applied);
@@ -49,6 +51,9 @@ pub fn conditions(
     let also = also.map(|kind| (kind, Saying { status: "True", ..ready.clone() }));
     let mut all = vec![stamped(observed, condition::READY, ready)];
     all.push(runs::last_run_succeeded(observed, runs));
+    all.push(runs::running(observed, status));
+    all.extend(runs::backlog_drained(observed, status, runs));
+    all.push(schedule::schedule_healthy(observed, validated, status));
     all.extend(also.map(|(kind, saying)| stamped(observed, kind, saying)));
     all
 }

@@ -1,6 +1,13 @@
 //! Numbers and runs in sentences, for conditions and events.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use policy::{ActionKind, Mode, RuleOutcome};
+
+use crate::controller::observe::{Cause, StuckJob};
+
+/// Between two things that are wrong at once.
+pub const ALSO: &str = "; also: ";
 
 /// `1204` as `1,204`.
 pub fn grouped(number: i64) -> String {
@@ -29,6 +36,62 @@ pub fn duration(seconds: f64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// How long something has been due: `90` as `1 min`, `200000` as `2 d 7 h`.
+pub fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds % 86_400 / 3600, seconds % 3600 / 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, 0) => format!("{hours} h"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, 0, _) => format!("{days} d"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// A point in time, as one says it: `2026-11-21 03:00:07 UTC`, without the seconds where there are none.
+pub fn when(time: Timestamp) -> String {
+    let form = if time.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
+    time.to_zoned(TimeZone::UTC).strftime(form).to_string()
+}
+
+/// `1 row`, `1,204 rows`.
+pub fn rows(number: i64) -> String {
+    if number == 1 { "1 row".to_owned() } else { format!("{} rows", grouped(number)) }
+}
+
+/// Why a Job does not begin.
+pub fn stuck(job: &StuckJob) -> String {
+    let why = match &job.cause {
+        Cause::NoPod { refusal } if refusal.is_empty() => {
+            "Kubernetes has made no pod for it and does not say why; does kube-controller-manager work?"
+        }
+        Cause::NoPod { refusal } => &format!("Kubernetes cannot make its pod: {refusal}"),
+        Cause::Waiting(said) => said,
+        Cause::Suspended => {
+            "somebody holds it back: spec.suspend of the Job is true, which may be a queue's doing"
+        }
+    };
+    format!("{}{}: {why}", beginning(&job.name), when(job.since))
+}
+
+fn beginning(job_name: &str) -> String {
+    format!("Job {job_name} has not begun since ")
+}
+
+/// Whether a message says that this Job is stuck.
+pub fn names_job(message: &str, job_name: &str) -> bool {
+    message.contains(&beginning(job_name))
+}
+
+/// What such a message says of why.
+pub fn why_stuck<'a>(message: &'a str, job_name: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(&beginning(job_name))?;
+    let (_, why) = rest.split_once(": ")?;
+    Some(why.split(ALSO).next().unwrap_or(why))
 }
 
 /// What the rules did, such as `deleted 1,204 rows, updated 300; 0 left; took 1.8 s`.
