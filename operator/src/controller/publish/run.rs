@@ -68,8 +68,10 @@ impl FinishedRun {
             }
             RunResult::PartiallySucceeded => reason::SUCCEEDED,
             RunResult::Aborted => reason::SAFETY_ABORT,
-            RunResult::Failed if self.reason == reason::SUCCEEDED => reason::FAILED,
-            RunResult::Failed => self.reason,
+            RunResult::Failed => match self.reason {
+                reason::DEADLINE_EXCEEDED | reason::BACKOFF_LIMIT_EXCEEDED => self.reason,
+                _ => reason::FAILED,
+            },
         };
         let rows = words::grouped(told.affected);
         let took = words::duration(told.duration_seconds);

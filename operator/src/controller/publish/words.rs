@@ -166,6 +166,28 @@ mod tests {
     }
 
     #[test]
+    fn times_are_said_as_one_says_them() {
+        let at = |text: &str| when(text.parse().expect("a time"));
+        assert_eq!(at("2026-11-21T03:00:00Z"), "2026-11-21 03:00 UTC");
+        assert_eq!(at("2026-11-21T04:00:07.25+01:00"), "2026-11-21 03:00:07 UTC");
+        let spans = [-1, 59, 90, 3_600, 5_400, 86_400, 200_000].map(span);
+        assert_eq!(spans, ["0 s", "59 s", "1 min", "1 h", "1 h 30 min", "1 d", "2 d 7 h"]);
+        assert_eq!([rows(1), rows(1204)], ["1 row", "1,204 rows"]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_stuck_job_is_found_again() {
+        let cause = Cause::NoPod { refusal: "exceeded quota: none".into() };
+        let since = "2026-11-21T03:00:07Z".parse().expect("a time");
+        let job = StuckJob { name: "codes-1".into(), uid: "j1".into(), since, cause };
+        let message = format!("{}{ALSO}3 runs in a row have failed", stuck(&job));
+        assert!(names_job(&message, "codes-1") && !names_job(&message, "codes"));
+        let why = why_stuck(&message, "codes-1");
+        assert_eq!(why, Some("Kubernetes cannot make its pod: exceeded quota: none"));
+        assert_eq!(why_stuck(&message, "codes-2"), None);
+    }
+
+    #[test]
     fn a_run_is_summed_up_in_a_sentence() {
         let delete = |rows| examples::rule("a", Some(ActionKind::Delete), rows, rows);
         let update = |rows| examples::rule("b", Some(ActionKind::Update), rows, rows);
