@@ -93,6 +93,8 @@ pub struct ObservedPolicy {
     /// `apiVersion`, `kind`, `spec` and the part of `metadata` that Jobs are given.
     pub document: Value,
     pub status: CleanupPolicyStatus,
+    /// What is stored as the status, if nothing in it could be read.
+    pub unreadable_status: Option<Value>,
 }
 
 /// Gathers what there is to know about a policy.
@@ -158,15 +160,17 @@ fn gather(
     known: &Known,
     now: Timestamp,
 ) -> Observed {
-    let at_end = |job: &Arc<ObservedJob>| match job.ending {
-        None if known.gone.contains(&job.uid) => Arc::new(job.ended_by(Verdict::Deleted, now)),
-        _ => Arc::clone(job),
+    let was_cut_off = |job: &ObservedJob| job.ending.is_none() && known.gone.contains(&job.uid);
+    let at_end = |job: Arc<ObservedJob>| match was_cut_off(&job) {
+        true => Arc::new(job.ended_by(Verdict::Deleted, now)),
+        false => job,
     };
-    let jobs = known.jobs.iter().map(at_end);
     let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
-        jobs.partition(|job| matches!(job.role, Role::Run(_)));
+        known.jobs.iter().cloned().partition(|job| matches!(job.role, Role::Run(_)));
     jobs.retain(|job| is_run_of(&policy, cron_job.as_deref(), job));
-    preflights.retain(|job| job.owner_uid == policy.uid);
+    let jobs = jobs.into_iter().map(at_end).collect();
+    // One that was cut off has nothing to tell: another is made.
+    preflights.retain(|job| job.owner_uid == policy.uid && !was_cut_off(job));
     let (pods, has_gone) = (known.pods.clone(), !known.gone.is_empty());
     let stuck = Stuck::default();
     Observed { policy, cron_job, jobs, preflights, pods, has_gone, stuck, now }
@@ -264,8 +268,10 @@ impl From<&DynamicObject> for ObservedPolicy {
         if let (Some(fields), Some(spec)) = (document.as_object_mut(), object.data.get("spec")) {
             fields.insert("spec".into(), spec.clone());
         }
+        let (status, unreadable_status) = status(object, &name);
         Self {
-            status: status(object, &name),
+            status,
+            unreadable_status,
             uid: metadata.uid.clone().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
@@ -277,11 +283,16 @@ impl From<&DynamicObject> for ObservedPolicy {
     }
 }
 
-fn status(object: &DynamicObject, name: &PolicyName) -> CleanupPolicyStatus {
-    let Some(status) = object.data.get("status") else { return CleanupPolicyStatus::default() };
-    serde_json::from_value(status.clone()).unwrap_or_else(|error| {
-        tracing::warn!(policy.namespace = name.namespace, policy.name = name.name, %error,
-            "cannot read the stored status of the policy: it is written anew");
-        CleanupPolicyStatus::default()
-    })
+fn status(object: &DynamicObject, name: &PolicyName) -> (CleanupPolicyStatus, Option<Value>) {
+    let Some(stored) = object.data.get("status") else {
+        return (CleanupPolicyStatus::default(), None);
+    };
+    match serde_json::from_value(stored.clone()) {
+        Ok(status) => (status, None),
+        Err(error) => {
+            tracing::warn!(policy.namespace = name.namespace, policy.name = name.name, %error,
+                "cannot read the stored status of the policy: it is written anew");
+            (CleanupPolicyStatus::default(), Some(stored.clone()))
+        }
+    }
 }

@@ -6,17 +6,19 @@
 mod conditions;
 mod events;
 mod history;
+mod patch;
+mod preview;
 pub mod run;
 mod schedule;
 mod status;
-mod words;
+pub mod words;
 
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
-use policy::{CleanupPolicy, CleanupPolicyStatus, FIELD_MANAGER};
-use serde_json::json;
+use policy::{CleanupPolicy, FIELD_MANAGER};
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::observe::{Observed, ObservedPolicy};
@@ -59,26 +61,27 @@ impl PublishError {
     }
 }
 
-/// Tells it.
+/// Tells it. Where failures are `is_lasting`, an event that cannot be created is passed over.
 pub async fn publish(
     observed: &Observed,
     publication: &Publication,
+    is_lasting: bool,
     metrics: &Metrics,
     client: &Client,
 ) -> Result<(), PublishError> {
     for draft in &publication.events {
         let event = draft.event(&observed.policy, observed.now);
-        create_event(draft.reason, &event, &observed.policy, client).await?;
+        create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
     // Until the status is written they all can come again.
     let counted = publication.status.counted_jobs.iter().cloned();
     let told = publication.runs.iter().map(|run| run.status.uid.clone());
     let remembered: Vec<_> = counted.chain(told).collect();
     metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
-    if publication.status == observed.policy.status {
+    let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
         return Ok(());
-    }
-    write_status(&observed.policy, &publication.status, client).await?;
+    };
+    write_status(&observed.policy, &changes, client).await?;
     for run in &publication.runs {
         log_run(&observed.policy, run);
     }
@@ -107,6 +110,7 @@ fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
 async fn create_event(
     reason: &'static str,
     event: &Event,
+    is_lasting: bool,
     policy: &ObservedPolicy,
     client: &Client,
 ) -> Result<(), PublishError> {
@@ -114,7 +118,7 @@ async fn create_event(
     match api.create(&PostParams::default(), event).await {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Ok(()),
-        Err(error) if is_transient(&error) => {
+        Err(error) if is_transient(&error) && !is_lasting => {
             Err(PublishError::CreateEvent { reason, source: Box::new(error) })
         }
         // The status is worth more than its event: a missing permission must not hide it.
@@ -131,24 +135,23 @@ async fn create_event(
     }
 }
 
-/// Server-side apply, so that what is no longer said goes; of the very version that was read, so
+/// Only what changes, also where another manager wrote it; of the very version that was read, so
 /// that no run is counted on the ground of an old status.
 async fn write_status(
     policy: &ObservedPolicy,
-    status: &CleanupPolicyStatus,
+    changes: &Value,
     client: &Client,
 ) -> Result<(), PublishError> {
     let resource = ApiResource::erase::<CleanupPolicy>(&());
     let body = json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": policy.name.name, "resourceVersion": policy.resource_version},
-        "status": status,
+        "metadata": {"uid": policy.uid, "resourceVersion": policy.resource_version},
+        "status": changes,
     });
     let api =
         Api::<DynamicObject>::namespaced_with(client.clone(), &policy.name.namespace, &resource);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&policy.name.name, &parameters, &Patch::Apply(&body)).await {
+    let parameters =
+        PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match api.patch_status(&policy.name.name, &parameters, &Patch::Merge(&body)).await {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Err(PublishError::StatusConflict),
         Err(error) => Err(PublishError::WriteStatus(Box::new(error))),

@@ -106,8 +106,13 @@ fn said(pod: &ObservedPod, reason: &str, message: &str) -> String {
             "its pod has no node, and the scheduler has not said why".to_owned()
         }
         "" => "its node has not said a word of the pod: it may be away".to_owned(),
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
-        | "ImageInspectError" | "RegistryUnavailable" | "SignatureValidationFailed" => {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => {
             format!("its image cannot be had: {}", with(reason, message))
         }
         "CreateContainerConfigError" => {
@@ -131,11 +136,7 @@ mod tests {
     /// A Job that was made so many seconds ago, with these pods.
     fn check(seconds: i64, pods: &[Arc<ObservedPod>]) -> Stuck {
         let created = now() - SignedDuration::from_secs(seconds);
-        let job = ObservedJob {
-            created: Some(created),
-            attempts: 0,
-            ..examples::job("j1")
-        };
+        let job = ObservedJob { created: Some(created), attempts: 0, ..examples::job("j1") };
         let pods: Vec<_> = pods
             .iter()
             .map(|pod| Arc::new(ObservedPod { created: Some(created), ..(**pod).clone() }))
@@ -168,11 +169,16 @@ mod tests {
             })
         };
         let cases = [
-            unscheduled("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."),
+            unscheduled(
+                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            ),
             unscheduled(""),
             waiting("", ""),
             waiting("ImagePullBackOff", "Back-off pulling image \"registry.example/none:1\""),
-            waiting("ErrImageNeverPull", "Container image \"none:1\" is not present with pull policy of Never"),
+            waiting(
+                "ErrImageNeverPull",
+                "Container image \"none:1\" is not present with pull policy of Never",
+            ),
             waiting("CreateContainerConfigError", "secret \"db\" not found"),
             waiting("ContainerCreating", ""),
         ];
@@ -207,7 +213,10 @@ mod tests {
     fn a_job_that_somebody_holds_back_says_so_and_one_that_ended_says_nothing() {
         let created = Some(now() - SignedDuration::from_mins(20));
         let held = ObservedJob { suspended: true, created, ..examples::job("j1") };
-        assert_eq!(stuck([Arc::new(held)].iter(), &[], now(), AFTER).jobs[0].cause, Cause::Suspended);
+        assert_eq!(
+            stuck([Arc::new(held)].iter(), &[], now(), AFTER).jobs[0].cause,
+            Cause::Suspended
+        );
         let over = ObservedJob { created, ..ended("j1", 60, "") };
         assert_eq!(stuck([Arc::new(over)].iter(), &[], now(), AFTER), Stuck::default());
     }

@@ -27,9 +27,8 @@ pub fn learn(runs: &mut [FinishedRun]) {
     for index in 1..runs.len() {
         let (before, from) = runs.split_at_mut(index);
         for earlier in from.first().into_iter().flat_map(|run| &run.earlier) {
-            let unread = before
-                .iter_mut()
-                .find(|run| run.is_unreported && run.status.uid == earlier.run_id);
+            let unread =
+                before.iter_mut().find(|run| run.is_unreported && run.status.uid == earlier.run_id);
             if let Some(run) = unread {
                 run.amend(earlier);
             }

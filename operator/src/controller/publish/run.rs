@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use policy::{
-    EarlierRun, PolicyName, RuleOutcome, RunReport, RunResult, RunStatus, StopReason, Totals, reason,
+    EarlierRun, PolicyName, RuleOutcome, RunReport, RunResult, RunStatus, StopReason, Totals,
+    reason,
 };
 
 use super::words;

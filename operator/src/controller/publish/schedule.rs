@@ -34,9 +34,7 @@ pub fn keep_up(
     let (reference, valid) = match (&applied.cron_job, validated) {
         // It may be as it was; nobody knows.
         (AppliedCronJob::Refused(_), _) => return Timetable::default(),
-        (AppliedCronJob::Current { reference, .. }, Ok(valid))
-            if !is_suspended(observed, valid, applied) =>
-        {
+        (AppliedCronJob::Current { reference, .. }, Ok(valid)) if !is_suspended(valid, applied) => {
             (reference, valid)
         }
         (AppliedCronJob::Current { .. } | AppliedCronJob::Suspended(_), _) => {
@@ -57,16 +55,9 @@ pub fn keep_up(
     Timetable { next, missed, look_again }
 }
 
-/// The CronJob as it is now makes no Jobs.
-pub fn is_suspended(
-    observed: &Observed,
-    valid: &ValidPolicy,
-    applied: &Resources<Applied>,
-) -> bool {
-    match (&applied.cron_job, &observed.cron_job) {
-        (AppliedCronJob::Current { change: None, .. }, Some(cron_job)) => cron_job.suspended,
-        _ => valid.spec.suspend,
-    }
+/// The CronJob as it was applied makes no Jobs.
+fn is_suspended(valid: &ValidPolicy, applied: &Resources<Applied>) -> bool {
+    valid.spec.suspend || applied.gate.as_ref().is_none_or(|gate| gate.hold.is_some())
 }
 
 /// Since the status was last written, nobody can have changed the schedule of the CronJob, or have

@@ -13,7 +13,7 @@ use super::events::{EventDraft, drafts};
 use super::history::{Surroundings, adopt, learn, record};
 use super::run::{Court, FinishedRun, Judged};
 use super::schedule::{Timetable, keep_up};
-use crate::controller::apply::AppliedCronJob;
+use crate::controller::apply::{AppliedCronJob, AppliedPreflight};
 use crate::controller::build::{Applied, Resources};
 use crate::controller::index::LINGER;
 use crate::controller::observe::{Observed, ObservedJob, Verdict};
@@ -57,9 +57,10 @@ pub fn publication(
         AppliedCronJob::Suspended(reference) => status.cron_job_ref.clone_from(reference),
         AppliedCronJob::Refused(_) => {}
     }
-    if let Some(token) = &applied.run {
+    if let Ok(Some(token)) = &applied.run {
         status.last_run_now.clone_from(token);
     }
+    let turn = record_gate(&mut status, applied, &observed.policy.uid);
     let timetable = keep_up(&mut status, observed, validated, applied);
     status.next_schedule_time = timetable.next.map(|time| time.to_string());
     status.active = active(observed, &untold);
@@ -69,7 +70,7 @@ pub fn publication(
     // Only now, so that a growing backlog is seen however short the history is kept.
     status.history.truncate(history_limit(validated));
     let events = drafts(observed, &status, applied, &runs, &timetable.missed);
-    let look_again = look_again(observed, &timetable, await_report);
+    let look_again = look_again(observed, &timetable, [await_report, turn]);
     Publication { status, events, runs, look_again }
 }
 
@@ -156,6 +157,29 @@ fn is_lost(job: &ObservedJob) -> bool {
     matches!(verdict, Some(Verdict::Lost { .. }))
 }
 
+/// What is known of the preflight now, and when to look at it again. Of a policy that is wrong what
+/// was known stays: the same rules may come back.
+fn record_gate(
+    status: &mut CleanupPolicyStatus,
+    applied: &Resources<Applied>,
+    policy_uid: &str,
+) -> Option<Duration> {
+    let gate = applied.gate.as_ref()?;
+    status.plan.clone_from(&gate.plan);
+    match &applied.preflight {
+        AppliedPreflight::Begun { uid } => status.preflight = gate.preflight(Some(uid)),
+        AppliedPreflight::NotAsked
+        | AppliedPreflight::WaitsForTurn
+        | AppliedPreflight::Refused(_) => status.preflight = gate.preflight(None),
+    }
+    if applied.preflight == AppliedPreflight::WaitsForTurn {
+        // Those that wait do not all come back together.
+        let spread = policy_uid.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(byte.into())) % 6;
+        return Some(Duration::from_secs(3 + spread));
+    }
+    gate.look_again
+}
+
 fn history_limit(validated: &Result<ValidPolicy, InvalidPolicy>) -> usize {
     let limit = validated.as_ref().ok().map(|valid| valid.spec.history_limit);
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_HISTORY);
@@ -186,7 +210,7 @@ fn active_run(job: &ObservedJob) -> ActiveRun {
 fn look_again(
     observed: &Observed,
     timetable: &Timetable,
-    await_report: Option<Duration>,
+    others: [Option<Duration>; 2],
 ) -> Duration {
     let until = |time: Timestamp| Duration::try_from(time.duration_since(observed.now)).ok();
     // A second later, so that the Job of the slot is likely there and one write tells both.
@@ -194,8 +218,8 @@ fn look_again(
     let missed = timetable.look_again.and_then(until);
     let stuck = observed.stuck.next.and_then(until);
     let linger = observed.has_gone.then_some(LINGER);
-    let all = [slot, missed, stuck, await_report, linger];
-    all.into_iter().flatten().fold(RESYNC, Duration::min)
+    let all = [slot, missed, stuck, linger].into_iter().chain(others);
+    all.flatten().fold(RESYNC, Duration::min)
 }
 
 #[cfg(test)]

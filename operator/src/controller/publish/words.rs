@@ -54,7 +54,8 @@ pub fn span(seconds: i64) -> String {
 
 /// A point in time, as one says it: `2026-11-21 03:00:07 UTC`, without the seconds where there are none.
 pub fn when(time: Timestamp) -> String {
-    let form = if time.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
+    let form =
+        if time.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
     time.to_zoned(TimeZone::UTC).strftime(form).to_string()
 }
 

@@ -17,7 +17,8 @@ fn observed(now: &str, last_slot: Option<&str>) -> Observed {
     observed.policy.document["spec"]["startingDeadlineSeconds"] = json!(120);
     observed.policy.status.slots_expected_after = Some(at("02:00:00").to_string());
     let last_schedule_time = last_slot.map(at);
-    observed.cron_job = Some(Arc::new(ObservedCronJob { last_schedule_time, ..Default::default() }));
+    observed.cron_job =
+        Some(Arc::new(ObservedCronJob { last_schedule_time, ..Default::default() }));
     observed
 }
 
@@ -85,9 +86,8 @@ fn kubernetes_passes_slots_by_when_it_was_away_for_longer() {
 fn runs_that_came_while_the_operator_was_away_are_not_missed() {
     let mut seen = observed("02:20:05", Some("02:20:00"));
     seen.policy.status.last_schedule_time = Some(at("02:00:00").to_string());
-    seen.jobs = ["02:05:00", "02:10:00", "02:15:00", "02:20:00"]
-        .map(|slot| Arc::new(ran(slot)))
-        .into();
+    seen.jobs =
+        ["02:05:00", "02:10:00", "02:15:00", "02:20:00"].map(|slot| Arc::new(ran(slot))).into();
     assert_eq!(missed(&seen), [""; 0]);
     // One of them has not come: else an older one would have gone before it.
     seen.jobs.remove(1);

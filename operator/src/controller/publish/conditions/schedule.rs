@@ -54,7 +54,11 @@ pub(super) fn schedule_healthy(
         None if status.slots_expected_after.is_some() => {
             Saying::new("True", reason::ON_TIME, "runs come when they are due")
         }
-        None => Saying::new("True", reason::ON_TIME, "no run is expected: there is no CronJob that makes Jobs now"),
+        None => Saying::new(
+            "True",
+            reason::ON_TIME,
+            "no run is expected: there is no CronJob that makes Jobs now",
+        ),
     };
     stamped(observed, condition::SCHEDULE_HEALTHY, saying)
 }

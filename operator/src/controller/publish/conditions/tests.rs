@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use policy::{CronJobRef, RunResult, StopReason, Trigger};
+use policy::{CronJobRef, RunResult, StopReason, Trigger, reason};
 use serde_json::json;
 
 use super::*;
@@ -39,7 +39,7 @@ fn with_spec(change: impl FnOnce(&mut serde_json::Value)) -> Observed {
 fn every_state_of_a_policy_in_sentences() {
     let refused = |reason, message: &str| {
         let refusal = Refusal { reason, message: message.into() };
-        Resources { cron_job: AppliedCronJob::Refused(refusal), run: None }
+        Resources { cron_job: AppliedCronJob::Refused(refusal), ..applied() }
     };
     let observed = examples::observed();
     let wrong_schedule = with_spec(|spec| spec["timeZone"] = json!("Mars/Olympus"));
@@ -162,7 +162,7 @@ fn the_last_run_is_told_by_the_newest_that_was_not_skipped() {
 fn a_suspended_cron_job_of_a_wrong_policy_is_no_other_state() {
     let observed = with_spec(|spec| spec["rules"][0]["where"] = json!([]));
     let reference = CronJobRef::default();
-    let suspended = Resources { cron_job: AppliedCronJob::Suspended(Some(reference)), run: None };
+    let suspended = Resources { cron_job: AppliedCronJob::Suspended(Some(reference)), ..applied() };
     let all = check_with(&observed, &suspended);
     assert_eq!(all[0].reason, reason::INVALID_SPEC);
 }
@@ -236,8 +236,7 @@ fn backlog(observed: &mut Observed, left: &[(i64, StopReason)]) -> String {
         report.rules[0].remaining = *rows;
         report.rules[0].oldest_overdue_seconds = 200_000;
         observed.jobs = vec![Arc::new(ended(&uid, 60, ""))];
-        observed.pods =
-            vec![ended_pod(&uid, 0, &serde_json::to_string(&report).expect("JSON"))];
+        observed.pods = vec![ended_pod(&uid, 0, &serde_json::to_string(&report).expect("JSON"))];
         let told = publication(observed, &validate(&observed.policy), &applied());
         observed.policy.status = told.status;
     }

@@ -44,7 +44,11 @@ pub(super) fn missed_draft(missed: &[Timestamp]) -> Option<EventDraft> {
     let which = match missed.len() {
         1 => format!("the run of {} never came", when(*first)),
         several => {
-            format!("{several} runs never came, from that of {} to that of {}", when(*first), when(*last))
+            format!(
+                "{several} runs never came, from that of {} to that of {}",
+                when(*first),
+                when(*last)
+            )
         }
     };
     let note = format!(

@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use policy::{ActionKind, CronJobRef, Mode, RunResult, StopReason, reason};
 use serde_json::json;
 
+use super::about_run::run_draft;
 use super::*;
 use crate::controller::apply::{AppliedCronJob, Change};
-use super::about_run::run_draft;
 use crate::controller::examples::{self, applied, now};
 use crate::controller::observe::{Cause, StuckJob};
 use crate::controller::publish::status::publication;
@@ -19,7 +19,7 @@ fn changed(change: Option<Change>) -> Resources<Applied> {
         generation: 5,
         hash: String::new(),
     };
-    Resources { cron_job: AppliedCronJob::Current { reference, change }, run: None }
+    Resources { cron_job: AppliedCronJob::Current { reference, change }, ..applied() }
 }
 
 fn told(observed: &Observed, applied: &Resources<Applied>) -> Vec<EventDraft> {

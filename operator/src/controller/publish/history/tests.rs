@@ -105,10 +105,7 @@ fn a_report_that_was_never_read_is_made_up_for_by_the_next() {
 
     ran(&mut seen, 5, Failed, &[earlier("j1", 1, Succeeded, 1204)]);
     let status = told(&seen).status;
-    assert_eq!(
-        words(&status.history),
-        ["j5 Schedule Failed 1204", "j1 Schedule Succeeded 1204"]
-    );
+    assert_eq!(words(&status.history), ["j5 Schedule Failed 1204", "j1 Schedule Succeeded 1204"]);
     assert_eq!(status.consecutive_failures, 1);
 }
 
@@ -170,10 +167,7 @@ fn runs_of_a_policy_of_the_same_name_that_was_before_are_not_ours() {
     seen.policy.created = Some(at(3));
     let before = [earlier("j4", 4, RunResult::Failed, 0), earlier("j2", 2, RunResult::Failed, 0)];
     ran(&mut seen, 5, RunResult::Succeeded, &before);
-    assert_eq!(
-        words(&told(&seen).status.history),
-        ["j5 Schedule Succeeded 1204", "j4 - Failed 0"]
-    );
+    assert_eq!(words(&told(&seen).status.history), ["j5 Schedule Succeeded 1204", "j4 - Failed 0"]);
 }
 
 #[test]

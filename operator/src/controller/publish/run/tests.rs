@@ -237,7 +237,8 @@ fn what_was_lost_is_said_in_its_own_words() {
     });
     let never = ObservedJob { attempts: 0, ..ended("j1", 60, "DeadlineExceeded") };
     let never_deleted = ObservedJob { attempts: 0, ..deleted.clone() };
-    let unscheduled = pod("j1", Container::Waiting { reason: String::new(), message: String::new() });
+    let unscheduled =
+        pod("j1", Container::Waiting { reason: String::new(), message: String::new() });
     let found = [
         judged(&ended("j1", 60, ""), &[]),
         judged(&ended("j1", 60, "DeadlineExceeded"), &[]),

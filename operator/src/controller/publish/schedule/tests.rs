@@ -6,6 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::controller::apply::Change;
 use crate::controller::examples::{self, now};
+use crate::controller::gate::Hold;
 use crate::controller::observe::ObservedCronJob;
 use crate::controller::validate::validate;
 
@@ -80,7 +81,8 @@ fn a_changed_schedule_or_zone_begins_anew() {
         // The same after a stop between the CronJob and the status.
         edited(&mut observed, |cron_job| {
             cron_job.metadata.generation = Some(5);
-            let written = if field == "schedule" { &mut cron_job.schedule } else { &mut cron_job.time_zone };
+            let written =
+                if field == "schedule" { &mut cron_job.schedule } else { &mut cron_job.time_zone };
             value.clone_into(written);
         });
         let mut applied = updated();
@@ -100,16 +102,19 @@ fn nothing_is_expected_of_a_cron_job_that_is_suspended_whoever_wanted_that() {
     let mut by_spec = steady();
     by_spec.policy.document["spec"]["suspend"] = json!(true);
     assert_eq!(expected(&by_spec, &updated()), None);
-    let mut held = steady();
-    edited(&mut held, |cron_job| cron_job.suspended = true);
-    assert_eq!(expected(&held, &examples::applied()), None);
-    assert_eq!(kept_up(&held, &examples::applied()).1.next, None);
-    let wrong = Resources { cron_job: AppliedCronJob::Suspended(None), ..examples::applied() };
+    let held = || {
+        let mut held = examples::applied();
+        held.gate.as_mut().expect("a gate").hold = Some(Hold::ApprovalPending);
+        held
+    };
+    assert_eq!(expected(&steady(), &held()), None);
+    assert_eq!(kept_up(&steady(), &held()).1.next, None);
+    let wrong =
+        Resources { cron_job: AppliedCronJob::Suspended(None), gate: None, ..examples::applied() };
     assert_eq!(expected(&steady(), &wrong), None);
 
-    let mut resumed = held;
+    let mut resumed = steady();
     resumed.policy.status.slots_expected_after = None;
-    edited(&mut resumed, |cron_job| cron_job.suspended = false);
     assert_eq!(expected(&resumed, &examples::applied()), Some(0));
 }
 
