@@ -161,9 +161,8 @@ fn gather(
     now: Timestamp,
 ) -> Observed {
     let was_cut_off = |job: &ObservedJob| job.ending.is_none() && known.gone.contains(&job.uid);
-    let at_end = |job: Arc<ObservedJob>| match was_cut_off(&job) {
-        true => Arc::new(job.ended_by(Verdict::Deleted, now)),
-        false => job,
+    let at_end = |job: Arc<ObservedJob>| {
+        if was_cut_off(&job) { Arc::new(job.ended_by(Verdict::Deleted, now)) } else { job }
     };
     let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
         known.jobs.iter().cloned().partition(|job| matches!(job.role, Role::Run(_)));

@@ -182,13 +182,13 @@ mod tests {
             waiting("CreateContainerConfigError", "secret \"db\" not found"),
             waiting("ContainerCreating", ""),
         ];
-        let causes: Vec<_> = cases
+        let told: Vec<_> = cases
             .map(|pod| match &check(400, &[pod]).jobs[0].cause {
                 Cause::Waiting(said) => said.clone(),
                 other => panic!("there is a pod: {other:?}"),
             })
             .into();
-        insta::assert_yaml_snapshot!(causes);
+        insta::assert_yaml_snapshot!(told);
         assert_eq!(check(400, &[]).jobs[0].cause, Cause::NoPod { refusal: String::new() });
     }
 

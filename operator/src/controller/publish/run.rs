@@ -61,13 +61,12 @@ impl FinishedRun {
         self.reason = match told.result {
             RunResult::Skipped => reason::NOTHING_TO_DO,
             RunResult::Succeeded if told.affected == 0 => reason::NOTHING_TO_DO,
-            RunResult::Succeeded => reason::SUCCEEDED,
             RunResult::PartiallySucceeded
                 if matches!(told.stop_reason, StopReason::Error | StopReason::Cancelled) =>
             {
                 reason::RULES_FAILED
             }
-            RunResult::PartiallySucceeded => reason::SUCCEEDED,
+            RunResult::Succeeded | RunResult::PartiallySucceeded => reason::SUCCEEDED,
             RunResult::Aborted => reason::SAFETY_ABORT,
             RunResult::Failed => match self.reason {
                 reason::DEADLINE_EXCEEDED | reason::BACKOFF_LIMIT_EXCEEDED => self.reason,

@@ -146,15 +146,11 @@ fn never_began(ended: &str, why: &str) -> String {
 }
 
 fn by_exit(verdict: Result<(), &str>, remains: &Remains<'_>) -> Conclusion {
-    let verdict = match verdict {
-        Err(verdict) => verdict,
-        Ok(()) => {
-            let message =
-                format!("the Job completed, its row counts are unknown: {}", unread(remains));
-            let result = RunResult::Succeeded;
-            let (stop_reason, reason) = (StopReason::Drained, reason::SUCCEEDED);
-            return Conclusion { result, stop_reason, reason, message };
-        }
+    let Err(verdict) = verdict else {
+        let message = format!("the Job completed, its row counts are unknown: {}", unread(remains));
+        let result = RunResult::Succeeded;
+        let (stop_reason, reason) = (StopReason::Drained, reason::SUCCEEDED);
+        return Conclusion { result, stop_reason, reason, message };
     };
     match (verdict, &remains.never_began) {
         ("DeadlineExceeded", never) => {
