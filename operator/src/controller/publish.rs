@@ -5,9 +5,11 @@
 
 mod conditions;
 mod events;
+mod history;
 mod patch;
 mod preview;
 pub mod run;
+mod schedule;
 mod status;
 pub mod words;
 
@@ -71,7 +73,11 @@ pub async fn publish(
         let event = draft.event(&observed.policy, observed.now);
         create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
-    metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
+    // Until the status is written they all can come again.
+    let counted = publication.status.counted_jobs.iter().cloned();
+    let told = publication.runs.iter().map(|run| run.status.uid.clone());
+    let remembered: Vec<_> = counted.chain(told).collect();
+    metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
     let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
         return Ok(());
     };
