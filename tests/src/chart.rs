@@ -2,16 +2,21 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::Cluster;
+use crate::{Cluster, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "pgsweep-system";
 /// Name of the release; the Deployment is `<release>-operator`.
 pub const RELEASE: &str = "pgsweep";
+/// Name of the Lease by which its replicas agree on who leads.
+pub const LEASE: &str = "pgsweep-operator";
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Installs the chart on the tests' cluster, once for all tests; the images must be on its node,
 /// as `cargo xtask test` puts them there.
@@ -57,11 +62,34 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pgsweep")
 }
 
-/// The metrics of the operator, as Prometheus reads them, through the API server.
+/// The metrics of the operator that leads, as Prometheus reads them, through the API server. The
+/// Service would answer from any replica, and only the leader shows policies.
 pub async fn metrics(cluster: &Cluster) -> Result<String> {
-    let path =
-        format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-operator:http/proxy/metrics");
+    let pod = leader(cluster).await?;
+    metrics_of(cluster, &pod).await
+}
+
+/// The metrics of one of the operator's pods.
+pub async fn metrics_of(cluster: &Cluster, pod: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics");
     cluster.kubectl(["get", "--raw", &path]).await
+}
+
+/// The name of the pod whose operator leads: it holds the Lease, by its own name.
+pub async fn leader(cluster: &Cluster) -> Result<String> {
+    let here = ["--namespace", NAMESPACE];
+    wait::until("an operator to lead", PATIENCE, async || {
+        let lease = cluster.get(["lease", LEASE].iter().chain(&here)).await?;
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        if holder.is_empty() {
+            return Ok(None);
+        }
+        // One that was killed holds it for a while longer.
+        let pod = cluster.get(["pod", holder].iter().chain(&here)).await?;
+        let leads = pod["metadata"]["deletionTimestamp"].is_null();
+        Ok(leads.then(|| holder.to_owned()))
+    })
+    .await
 }
 
 /// The value of the one series of this name that has all these labels; 0 where there is none.
