@@ -3,9 +3,14 @@
 {{ printf "%s-operator" (.Release.Name | replace "." "-" | trunc 54 | trimSuffix "-") }}
 {{- end }}
 
-{{/* The name of every object of the cluster. One release a cluster: two operators would undo each other's work. */}}
+{{/* The name of what reaches beyond the release's namespace. */}}
 {{- define "pgsweep.clusterWide" -}}
 {{ printf "pgsweep:%s:%s" .Release.Namespace .Release.Name }}
+{{- end }}
+
+{{/* The same for what must have the name of a DNS subdomain. */}}
+{{- define "pgsweep.admission" -}}
+{{ printf "pgsweep.%s.%s" .Release.Namespace .Release.Name }}
 {{- end }}
 
 {{- define "pgsweep.selectorLabels" -}}
@@ -28,4 +33,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{ printf "%s:%s" .image.repository (.image.tag | default .chart.AppVersion) }}
 {{- end -}}
+{{- end }}
+
+{{/* Where the policy of `helm test` lives: a namespace that the operator watches. */}}
+{{- define "pgsweep.testNamespace" -}}
+{{ first (append .Values.watchNamespaces .Release.Namespace) }}
 {{- end }}
