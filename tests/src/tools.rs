@@ -6,9 +6,13 @@ mod store;
 mod system;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::command::run;
+use crate::progress::{Step, say};
 
 pub(crate) use system::{MUSL, require_packages};
 
@@ -17,6 +21,8 @@ pub const NEWEST_KUBERNETES: &str = "1.36";
 
 const CONTAINERD_VERSION: &str = "2.4.2";
 const HELM_VERSION: &str = "4.3.1";
+/// Of a Prometheus 3 its Go module has the version 0.3xx.
+const PROMETHEUS_VERSION: &str = "0.316.0";
 
 /// Everything that a cluster runs, ready to be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,6 +96,46 @@ pub fn helm(cache: &Path) -> Result<PathBuf> {
     }
     .build(cache)?;
     Ok(folder.join("helm"))
+}
+
+/// `promtool`, which tests alert rules: the one on the path, or Debian's, or one that is built.
+pub fn promtool(cache: &Path) -> Result<PathBuf> {
+    if let Some(installed) = system::on_path("promtool") {
+        return Ok(installed);
+    }
+    match debian_promtool(cache) {
+        Ok(program) => Ok(program),
+        Err(error) if can_build() => {
+            say(&format!("promtool is built, since: {error:#}"));
+            built_promtool(cache)
+        }
+        Err(error) => Err(error).context(
+            "found no promtool; install Prometheus, on Debian: apt-get install prometheus",
+        ),
+    }
+}
+
+fn debian_promtool(cache: &Path) -> Result<PathBuf> {
+    const FILE: &str = "usr/bin/promtool";
+    let folder = store::once(cache, "promtool-debian", |folder| {
+        let step = Step::begin("fetching promtool", "once on this machine, a few seconds");
+        let program = system::take_from_package("prometheus", FILE, folder)?;
+        run(Command::new(program).arg("--version"))?;
+        step.done();
+        Ok(())
+    })?;
+    Ok(folder.join(FILE))
+}
+
+fn built_promtool(cache: &Path) -> Result<PathBuf> {
+    let folder = go::Install {
+        name: "promtool",
+        version: PROMETHEUS_VERSION,
+        about: "once on this machine, about 5 minutes",
+        packages: &["github.com/prometheus/prometheus/cmd/promtool"],
+    }
+    .build(cache)?;
+    Ok(folder.join("promtool"))
 }
 
 /// Whether this machine has what the tools are built with.
