@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::{Cluster, wait};
+use crate::settings::Settings;
+use crate::{Cluster, command, tools, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "pgsweep-system";
@@ -60,6 +62,18 @@ pub async fn installed(cluster: &Cluster) -> Result<()> {
 #[must_use]
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pgsweep")
+}
+
+/// What `helm template` makes of the chart with these arguments: without a cluster, under the name
+/// and in the namespace that the tests install it.
+pub async fn rendered(arguments: &[&str]) -> Result<Vec<Value>> {
+    let cache = Settings::get()?.cache.clone();
+    let helm = tokio::task::spawn_blocking(move || tools::helm(&cache)).await??;
+    let mut command = Command::new(helm);
+    command.args(["template", RELEASE]).arg(folder()).args(["--namespace", NAMESPACE]);
+    command.args(arguments);
+    let text = command::run_async(command, None).await?;
+    serde_saphyr::from_multiple(&text).context("failed to read what helm printed")
 }
 
 /// The metrics of the operator that leads, as Prometheus reads them, through the API server. The
