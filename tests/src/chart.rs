@@ -79,8 +79,14 @@ pub async fn rendered(arguments: &[&str]) -> Result<Vec<Value>> {
 /// The metrics of the operator that leads, as Prometheus reads them, through the API server. The
 /// Service would answer from any replica, and only the leader shows policies.
 pub async fn metrics(cluster: &Cluster) -> Result<String> {
-    let pod = leader(cluster).await?;
-    metrics_of(cluster, &pod).await
+    let (_, metrics) = find_leader(cluster).await?;
+    Ok(metrics)
+}
+
+/// The name of the pod whose operator leads.
+pub async fn leader(cluster: &Cluster) -> Result<String> {
+    let (pod, _) = find_leader(cluster).await?;
+    Ok(pod)
 }
 
 /// The metrics of one of the operator's pods.
@@ -89,19 +95,18 @@ pub async fn metrics_of(cluster: &Cluster, pod: &str) -> Result<String> {
     cluster.kubectl(["get", "--raw", &path]).await
 }
 
-/// The name of the pod whose operator leads: it holds the Lease, by its own name.
-pub async fn leader(cluster: &Cluster) -> Result<String> {
+/// The pod that the Lease names, and its metrics, once they say that it leads: one that was killed
+/// holds the Lease for a while longer.
+async fn find_leader(cluster: &Cluster) -> Result<(String, String)> {
     let here = ["--namespace", NAMESPACE];
     wait::until("an operator to lead", PATIENCE, async || {
         let lease = cluster.get(["lease", LEASE].iter().chain(&here)).await?;
         let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-        if holder.is_empty() {
-            return Ok(None);
-        }
-        // One that was killed holds it for a while longer.
-        let pod = cluster.get(["pod", holder].iter().chain(&here)).await?;
-        let leads = pod["metadata"]["deletionTimestamp"].is_null();
-        Ok(leads.then(|| holder.to_owned()))
+        // `POD_` and something random.
+        let Some((pod, _)) = holder.rsplit_once('_') else { return Ok(None) };
+        let metrics = metrics_of(cluster, pod).await?;
+        let leads = metric(&metrics, "pgsweep_operator_leader", &[]) > 0.5;
+        Ok(leads.then(|| (pod.to_owned(), metrics)))
     })
     .await
 }
