@@ -5,17 +5,19 @@ mod args;
 mod backoff;
 mod controller;
 mod metrics;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
 use kube::{Client, Config};
+use policy::PolicyName;
 use runtime::admin::{Admin, Readiness};
 
-use args::Args;
+use args::{Args, Task, VerifyArgs};
 use controller::{Context, JobSettings, chain};
 use metrics::Metrics;
 
@@ -30,12 +32,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = format!("{LOGGED_BY_US},{}", args.log.log_level);
-    if let Err(error) = runtime::log::init(&filter, args.log.log_format) {
+    let task = Task::parse();
+    let filter = format!("{LOGGED_BY_US},{}", task.log().log_level);
+    if let Err(error) = runtime::log::init(&filter, task.log().log_format) {
         Args::command().error(ErrorKind::ValueValidation, chain(&error)).exit();
     }
-    match run(args).await {
+    let ended = match task {
+        Task::Operate(args) => run(args).await,
+        Task::Verify(args) => verify(args).await,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -46,8 +52,7 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let Args { job_image, job_image_pull_policy, listen, concurrency, log: _ } = args;
-    let provider = rustls::crypto::ring::default_provider();
-    provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))?;
+    use_tls()?;
     let shutdown = runtime::shutdown::token();
 
     let mut config = Config::infer().await.context("failed to find the cluster")?;
@@ -68,4 +73,19 @@ async fn run(args: Args) -> anyhow::Result<()> {
         async { Ok(controller::run(context, readiness, shutdown.clone()).await?) },
     )?;
     Ok(())
+}
+
+async fn verify(args: VerifyArgs) -> anyhow::Result<()> {
+    let VerifyArgs { namespace, policy: name, reason, timeout, log: _ } = args;
+    use_tls()?;
+    let client = Client::try_default().await.context("failed to set up the Kubernetes client")?;
+    let policy = PolicyName { namespace, name };
+    let said = verify::verify(client, policy.clone(), reason, timeout).await?;
+    tracing::info!(policy.namespace, policy.name, "{policy} says {said}");
+    Ok(())
+}
+
+fn use_tls() -> anyhow::Result<()> {
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))
 }

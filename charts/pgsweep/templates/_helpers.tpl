@@ -39,3 +39,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "pgsweep.testNamespace" -}}
 {{ first (append .Values.watchNamespaces .Release.Namespace) }}
 {{- end }}
+
+{{- define "pgsweep.test" -}}
+{{ printf "%s-test" (.Release.Name | replace "." "-" | trunc 44 | trimSuffix "-") }}
+{{- end }}
+
+{{/* Not the operator's: neither its Service nor its other selectors may find the pod of the test. */}}
+{{- define "pgsweep.testLabels" -}}
+app.kubernetes.io/name: pgsweep
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: test
+{{- end }}
+
+{{/* What fails stays, until the next test, so that its log can be read. */}}
+{{- define "pgsweep.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
