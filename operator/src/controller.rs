@@ -130,7 +130,7 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the operator reads the clock")]
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
@@ -184,8 +184,6 @@ fn name(object: &DynamicObject) -> PolicyName {
 /// Why the controller ended.
 #[derive(Debug, Error)]
 pub enum ControllerEnd {
-    #[error("failed to register the metrics of the policies")]
-    RegisterMetrics(#[from] prometheus::Error),
     #[error("a watch ended by itself")]
     LoseWatch,
 }
@@ -198,7 +196,7 @@ pub async fn run(
 ) -> Result<(), ControllerEnd> {
     let backoff = Arc::new(Backoff::default());
     let mut watches = watch::start(&context.client, &backoff);
-    context.metrics.show_policies(watches.caches.policies.clone())?;
+    context.metrics.show_policies(watches.caches.policies.clone());
     tokio::select! {
         synced = watches.caches.wait_until_synced() => if !synced { return Err(ControllerEnd::LoseWatch) },
         () = shutdown.cancelled() => return Ok(()),

@@ -63,9 +63,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let client = Client::try_from(config).context("failed to set up the Kubernetes client")?;
 
     let registry = runtime::metrics::registry().context("failed to set up the metrics")?;
-    let metrics = Metrics::new(registry.clone()).context("failed to register the metrics")?;
+    let metrics = Metrics::new(&registry).context("failed to register the metrics")?;
     let readiness = Readiness::default();
-    let admin = Admin::bind(listen, registry, readiness.clone()).await?;
+    let of_policies = metrics.clone();
+    let more = move |page: &mut String| of_policies.write_policies(page, controller::now());
+    let admin = Admin::bind(listen, registry, more, readiness.clone()).await?;
     let settings = JobSettings { image: job_image, image_pull_policy: job_image_pull_policy };
     let context = Context { client, settings, metrics, concurrency };
     tokio::try_join!(

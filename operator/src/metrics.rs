@@ -1,10 +1,14 @@
 //! The operator's own figures, and those of the policies: a Job ends too soon
 //! to be scraped, so the operator speaks for it.
 
+mod counts;
+mod exposition;
 mod policies;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use kube::runtime::reflector::Store;
 use policy::PolicyName;
@@ -13,7 +17,8 @@ use prometheus::{
 };
 
 use crate::controller::FinishedRun;
-use policies::{Counts, Policies};
+use counts::Counts;
+use policies::Policies;
 
 /// Every metric of the operator.
 #[derive(Clone)]
@@ -23,12 +28,12 @@ pub struct Metrics {
     applies: IntCounterVec,
     run_duration: HistogramVec,
     counts: Counts,
-    registry: Registry,
+    policies: Arc<OnceLock<Policies>>,
 }
 
 impl Metrics {
     /// Registers everything but the policies' own series.
-    pub fn new(registry: Registry) -> prometheus::Result<Self> {
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let reconciles = IntCounterVec::new(
             Opts::new(
                 "pgsweep_operator_reconcile_total",
@@ -68,13 +73,21 @@ impl Metrics {
         registry.register(Box::new(applies.clone()))?;
         registry.register(Box::new(run_duration.clone()))?;
         registry.register(Box::new(build))?;
-        let counts = Counts::default();
-        Ok(Self { reconciles, reconcile_duration, applies, run_duration, counts, registry })
+        let (counts, policies) = (Counts::default(), Arc::default());
+        Ok(Self { reconciles, reconcile_duration, applies, run_duration, counts, policies })
     }
 
-    /// Shows the policies of this store, for as long as each is in it.
-    pub fn show_policies(&self, policies: Store<DynamicObject>) -> prometheus::Result<()> {
-        self.registry.register(Box::new(Policies::new(policies, self.counts.clone())?))
+    /// From now on shows the policies of this store, for as long as each is in it.
+    pub fn show_policies(&self, policies: Store<DynamicObject>) {
+        // They are shown once, when this operator begins to lead.
+        let _ = self.policies.set(Policies::new(policies, self.counts.clone()));
+    }
+
+    /// Appends the series of the policies to a page.
+    pub fn write_policies(&self, page: &mut String, now: Timestamp) {
+        if let Some(policies) = self.policies.get() {
+            policies.write(page, now);
+        }
     }
 
     /// A reconcile ended; `result` is `ok` or the kind of its error.

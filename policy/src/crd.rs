@@ -13,6 +13,7 @@ mod rule;
 mod scalar;
 mod spec;
 mod status;
+mod words;
 
 pub use names::*;
 pub use pod_template::PodTemplateSpec;
@@ -21,6 +22,7 @@ pub use rule::*;
 pub use scalar::Scalar;
 pub use spec::*;
 pub use status::*;
+pub use words::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -71,9 +71,10 @@ pub use policy::{
 };
 pub use problem::Problem;
 pub use report::{
-    ActionKind, EarlierRun, RuleOutcome, RunReport, RunResult, StopReason, Strategy, Totals,
+    ActionKind, EarlierRun, PreflightProblem, PreflightReport, RuleOutcome, RulePlan, RunReport,
+    RunResult, StopReason, Strategy, Totals,
 };
-pub use schedule::{Schedule, ScheduleProblem};
+pub use schedule::{Schedule, ScheduleProblem, Slots};
 pub use sql::{
     Bind, CATALOG_SQL, Counts, CutoffAs, Locked, Moment, REFERENCES_SQL, Statement, Value,
 };

@@ -4,9 +4,12 @@
 //! `--output json` all carry this one object. It never holds a secret, a row's
 //! content or a message of the server.
 
+mod preflight;
 mod termination;
 #[cfg(test)]
 mod tests;
+
+pub use preflight::{PreflightProblem, PreflightReport, RulePlan};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,11 +8,12 @@
 //! answer never depends on the machine (nor on the zone files of the cluster, which may differ).
 
 mod calendar;
+mod interval;
 mod search;
 #[cfg(test)]
 mod tests;
 
-use std::iter;
+use std::{iter, time::Duration};
 
 use jiff::{
     Timestamp,
@@ -31,6 +32,15 @@ pub struct Schedule {
     time_zone: String,
     zone: TimeZone,
     calendar: Calendar,
+}
+
+/// Times at which a schedule was to fire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// The first ones, in order.
+    pub times: Vec<Timestamp>,
+    /// Whether there are more than `times` has room for.
+    pub has_more: bool,
 }
 
 /// Why a schedule is refused, and what to write instead.
@@ -184,7 +194,32 @@ impl Schedule {
     /// The first `n` times after `from`; fewer if the schedule runs dry.
     #[must_use]
     pub fn upcoming(&self, from: Timestamp, n: usize) -> Vec<Timestamp> {
-        iter::successors(self.after(from), |fire| self.after(*fire)).take(n).collect()
+        self.slots(from).take(n).collect()
+    }
+
+    /// The times at which this schedule was to fire after `after` and until `until`, which is one of
+    /// them if it fires then. No more than `limit` are looked up, so that the answer costs the same
+    /// after an hour away as after a year.
+    #[must_use]
+    pub fn between(&self, after: Timestamp, until: Timestamp, limit: usize) -> Slots {
+        let mut rest = self.slots(after).take_while(|slot| *slot <= until);
+        let times = rest.by_ref().take(limit).collect();
+        Slots { times, has_more: rest.next().is_some() }
+    }
+
+    /// How far two runs in a row are apart at most, within a year from the first day that has a run,
+    /// that of `at` or later: three days for `0 9 * * 1-5`, because of the weekend. `None` if the
+    /// schedule does not fire twice.
+    ///
+    /// Read on the calendar, as if no clock were ever changed. A change moves a run by its hour, or
+    /// leaves one out; then less than twice this interval lies between the runs around it.
+    #[must_use]
+    pub fn interval(&self, at: Timestamp) -> Option<Duration> {
+        interval::longest(&self.calendar, self.zone.to_datetime(at).date())
+    }
+
+    fn slots(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> {
+        iter::successors(self.after(from), |slot| self.after(*slot))
     }
 }
 

@@ -184,7 +184,6 @@ fn piece<T: DeserializeOwned>(value: &Value) -> Option<T> {
 }
 
 fn settings(spec: &CleanupPolicySpec, problems: &mut Vec<Problem>) -> Option<Settings> {
-    refuse_when_set(spec.approval.is_some(), "spec", "approval", problems);
     check_secret("spec.database.urlFrom", &spec.database.url_from, problems);
     if let Some(ca) = &spec.database.ca_from {
         check_secret("spec.database.caFrom", ca, problems);
@@ -286,13 +285,6 @@ fn age(path: &str, text: &DurationText, problems: &mut Vec<Problem>) -> Option<A
     Age::parse(&text.0)
         .map_err(|problem| problems.push(Problem::new(path, problem.to_string())))
         .ok()
-}
-
-fn refuse_when_set(set: bool, path: &str, field: &str, problems: &mut Vec<Problem>) {
-    if set {
-        let message = "is not implemented in this version; remove the field";
-        problems.push(Problem::new(format!("{path}.{field}"), message));
-    }
 }
 
 fn check_size(document: &Value, problems: &mut Vec<Problem>) {

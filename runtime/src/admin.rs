@@ -52,10 +52,15 @@ impl Readiness {
     }
 }
 
+/// Writes series beside those of the registry, in the text format of Prometheus: what is too much to
+/// be held as objects. Called for each scrape, on a thread that may be held up.
+type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
+
 #[derive(Clone)]
 struct Pages {
     readiness: Readiness,
     registry: Registry,
+    more: MoreMetrics,
 }
 
 /// The pages, on an address that is already bound: a port that is taken is
@@ -66,15 +71,17 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds the address.
+    /// Binds the address. `more` writes series that are not in the registry, in Prometheus' text
+    /// format; it is called once a scrape.
     pub async fn bind(
         address: SocketAddr,
         registry: Registry,
+        more: impl Fn(&mut String) + Send + Sync + 'static,
         readiness: Readiness,
     ) -> Result<Self, AdminError> {
         let listen = |source| AdminError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        Ok(Self { listener, router: router(Pages { readiness, registry }) })
+        Ok(Self { listener, router: router(Pages { readiness, registry, more: Arc::new(more) }) })
     }
 
     /// Serves the pages until the token is cancelled.
@@ -107,10 +114,19 @@ async fn ready(State(pages): State<Pages>) -> (StatusCode, &'static str) {
 }
 
 async fn show_metrics(State(pages): State<Pages>) -> Response {
-    match metrics::encode(&pages.registry) {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(error) => {
+    let written = tokio::task::spawn_blocking(move || {
+        let mut text = metrics::encode(&pages.registry)?;
+        (pages.more)(&mut text);
+        Ok::<_, prometheus::Error>(text)
+    });
+    match written.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(error)) => {
             tracing::error!(%error, "cannot write the metrics page");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the metrics page broke off");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -137,7 +153,10 @@ mod tests {
         let registry = metrics::registry().expect("registry");
         let readiness = Readiness::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let admin = Admin::bind(address, registry, readiness.clone()).await.expect("bind");
+        let admin =
+            Admin::bind(address, registry, |page| page.push_str("more 1\n"), readiness.clone())
+                .await
+                .expect("bind");
         let address = admin.listener.local_addr().expect("address");
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(admin.serve(shutdown.clone()));
@@ -146,7 +165,9 @@ mod tests {
         assert!(page(address, "/ready").await.starts_with("HTTP/1.1 503"));
         readiness.set(true);
         assert!(page(address, "/ready").await.starts_with("HTTP/1.1 200"));
-        assert!(page(address, "/metrics").await.contains("process_resident_memory_bytes"));
+        let metrics = page(address, "/metrics").await;
+        assert!(metrics.contains("process_resident_memory_bytes"), "{metrics}");
+        assert!(metrics.ends_with("more 1\n"), "{metrics}");
         assert!(page(address, "/secrets").await.starts_with("HTTP/1.1 404"));
 
         shutdown.cancel();

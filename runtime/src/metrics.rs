@@ -1,6 +1,6 @@
 //! The registry of the process's metrics, and the text that a scraper reads.
 
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 
 /// A registry of its own, since the global one breaks tests that run side by
 /// side. On Linux it begins with the process's own figures (memory, CPU, files).
@@ -18,8 +18,6 @@ pub fn registry() -> prometheus::Result<Registry> {
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// All metrics of the registry, in the Prometheus text format.
-pub(crate) fn encode(registry: &Registry) -> prometheus::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut text)?;
-    Ok(text)
+pub(crate) fn encode(registry: &Registry) -> prometheus::Result<String> {
+    TextEncoder::new().encode_to_string(&registry.gather())
 }

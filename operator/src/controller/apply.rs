@@ -270,6 +270,7 @@ fn reference(cron_job: &ObservedCronJob) -> CronJobRef {
         name: cron_job.metadata.name.clone().unwrap_or_default(),
         uid: cron_job.uid().to_owned(),
         generation: cron_job.generation(),
+        hash: cron_job.annotation(ANNOTATION_BUILD_HASH).unwrap_or_default().to_owned(),
     }
 }
 

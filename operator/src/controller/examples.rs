@@ -12,7 +12,8 @@ use serde_json::json;
 use super::apply::AppliedCronJob;
 use super::build::{Applied, DesiredCronJob, JobSettings, Resources, WantedCronJob, build};
 use super::observe::{
-    Container, Ending, Observed, ObservedJob, ObservedPod, ObservedPolicy, Termination, Verdict,
+    Container, Ending, Observed, ObservedJob, ObservedPod, ObservedPolicy, Role, Termination,
+    Verdict,
 };
 use super::publish::run::{FinishedRun, Judged, judge};
 use super::validate::{ValidPolicy, validate};
@@ -29,6 +30,7 @@ pub fn policy() -> ObservedPolicy {
         uid: "policy-uid".into(),
         generation: 3,
         resource_version: "77".into(),
+        approved_rules_hash: None,
         document: json!({
             "apiVersion": "pgsweep.dev/v1alpha1",
             "kind": "CleanupPolicy",
@@ -58,6 +60,7 @@ pub fn observed() -> Observed {
         policy: policy(),
         cron_job: None,
         jobs: vec![],
+        preflights: vec![],
         pods: vec![],
         has_gone: false,
         now: now(),
@@ -106,7 +109,12 @@ pub fn rule(name: &str, action: Option<ActionKind>, matched: i64, affected: i64)
 
 /// The CronJob matches, as it did before.
 pub fn applied() -> Resources<Applied> {
-    let reference = CronJobRef { name: "codes".into(), uid: "cron-uid".into(), generation: 4 };
+    let reference = CronJobRef {
+        name: "codes".into(),
+        uid: "cron-uid".into(),
+        generation: 4,
+        hash: String::new(),
+    };
     Resources { cron_job: AppliedCronJob::Current { reference, change: None }, run: None }
 }
 
@@ -115,9 +123,10 @@ pub fn job(uid: &str) -> ObservedJob {
     ObservedJob {
         name: format!("codes-{uid}"),
         uid: uid.into(),
-        cron_job_uid: "cron-uid".into(),
-        trigger: Trigger::Schedule,
+        owner_uid: "cron-uid".into(),
+        role: Role::Run(Trigger::Schedule),
         mode: Mode::Enforce,
+        created: Some(now() - SignedDuration::from_mins(1)),
         start_time: Some(now() - SignedDuration::from_mins(1)),
         attempts: 1,
         ending: None,
@@ -135,7 +144,12 @@ pub fn ended(uid: &str, seconds_ago: i64, failed: &str) -> ObservedJob {
 }
 
 pub fn pod(job_uid: &str, container: Container) -> Arc<ObservedPod> {
-    Arc::new(ObservedPod { name: format!("codes-{job_uid}-x"), job_uid: job_uid.into(), container })
+    Arc::new(ObservedPod {
+        name: format!("codes-{job_uid}-x"),
+        job_uid: job_uid.into(),
+        container,
+        unschedulable: String::new(),
+    })
 }
 
 /// A pod that has ended with this exit code and this last word.

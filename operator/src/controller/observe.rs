@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::DynamicObject;
 use kube::{Api, Client};
-use policy::{CleanupPolicyStatus, PolicyName};
+use policy::{ANNOTATION_APPROVED, CleanupPolicyStatus, PolicyName};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -21,7 +21,7 @@ use crate::controller::refusal::is_transient;
 use crate::controller::watch::Caches;
 
 pub use cron_job::{ObservedCronJob, Ownership};
-pub use job::{Ending, ObservedJob, Verdict};
+pub use job::{Ending, ObservedJob, Role, Verdict};
 pub use pod::{Container, ObservedPod, Termination};
 
 /// Why a policy could not be observed.
@@ -52,8 +52,11 @@ pub struct Observed {
     pub policy: ObservedPolicy,
     /// The CronJob of the policy's name, whoever it belongs to.
     pub cron_job: Option<Arc<ObservedCronJob>>,
-    /// Jobs of the policy's own CronJob.
+    /// Runs: Jobs of the policy's own CronJob.
     pub jobs: Vec<Arc<ObservedJob>>,
+    /// Preflight Jobs of the policy itself.
+    pub preflights: Vec<Arc<ObservedJob>>,
+    /// The pods of both.
     pub pods: Vec<Arc<ObservedPod>>,
     /// Some of those Jobs are gone, and will not be seen for long.
     pub has_gone: bool,
@@ -67,6 +70,8 @@ pub struct ObservedPolicy {
     pub uid: String,
     pub generation: i64,
     pub resource_version: String,
+    /// The hash of the rules that somebody approved.
+    pub approved_rules_hash: Option<String>,
     /// `apiVersion`, `kind`, `spec` and the part of `metadata` that Jobs are given.
     pub document: Value,
     pub status: CleanupPolicyStatus,
@@ -84,11 +89,13 @@ pub async fn observe(
     let ours = cron_job
         .as_ref()
         .filter(|cron_job| cron_job.ownership(&policy.name, &policy.uid) == Ownership::Ours);
-    let mut jobs = caches.jobs.of(&policy.name);
-    jobs.retain(|job| ours.is_some_and(|cron_job| cron_job.uid() == job.cron_job_uid));
+    let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
+        caches.jobs.of(&policy.name).into_iter().partition(|job| matches!(job.role, Role::Run(_)));
+    jobs.retain(|job| ours.is_some_and(|cron_job| cron_job.uid() == job.owner_uid));
+    preflights.retain(|job| job.owner_uid == policy.uid);
     let pods = caches.pods.of(&policy.name);
     let has_gone = caches.jobs.has_gone(&policy.name);
-    Ok(Observed { policy, cron_job, jobs, pods, has_gone, now })
+    Ok(Observed { policy, cron_job, jobs, preflights, pods, has_gone, now })
 }
 
 /// The watch knows only CronJobs with our label. Before one is made, the API server is asked, so
@@ -121,6 +128,8 @@ impl From<&DynamicObject> for ObservedPolicy {
             name: metadata.name.clone().unwrap_or_default(),
         };
         let generation = metadata.generation.unwrap_or_default();
+        let annotation =
+            |name| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
         let mut document = json!({
             "apiVersion": format!("{}/v1alpha1", policy::GROUP),
             "kind": "CleanupPolicy",
@@ -137,6 +146,7 @@ impl From<&DynamicObject> for ObservedPolicy {
             status: status(object, &name),
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
+            approved_rules_hash: annotation(ANNOTATION_APPROVED),
             name,
             generation,
             document,

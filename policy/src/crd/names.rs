@@ -17,6 +17,18 @@ pub const ANNOTATION_BUILD_HASH: &str = "pgsweep.dev/build-hash";
 /// Annotation of a Job that a `runNow` token made: the token.
 pub const ANNOTATION_RUN_NOW: &str = "pgsweep.dev/run-now";
 
+/// Annotation of a policy: the hash of the rules that somebody approved.
+pub const ANNOTATION_APPROVED: &str = "pgsweep.dev/approved-rules-hash";
+/// Annotation of a Preflight Job: which try it is, from 1.
+pub const ANNOTATION_ATTEMPT: &str = "pgsweep.dev/attempt";
+
+/// Label on CronJob, Job and Pod: [`COMPONENT_JOB`] or [`COMPONENT_PREFLIGHT`].
+pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
+/// The component of CronJobs, of their Jobs and of those of a `runNow` token.
+pub const COMPONENT_JOB: &str = "job";
+/// The component of Preflight Jobs.
+pub const COMPONENT_PREFLIGHT: &str = "preflight";
+
 /// The container of a Job's pod.
 pub const CONTAINER: &str = "pgsweep";
 

@@ -43,9 +43,6 @@ use super::{CleanupPolicyStatus, NewRowSpec, PodTemplateSpec, RuleSpec};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.approval)")
-        .message("approval is not implemented in this version; remove the field")
-        .field_path(".approval"),
     validation = Rule::new("!has(self.report) || self.report.values.all(v, !has(v.fromColumn) && (!has(v.object) || v.object.all(f, !has(f.fromColumn))))")
         .message("fromColumn belongs to emit: a report has no row to take it from")
         .field_path(".report"),
@@ -111,10 +108,9 @@ pub struct CleanupPolicySpec {
     /// `Enforce` changes rows; `DryRun` only counts them, in a read-only transaction.
     pub mode: Mode,
 
-    /// Not implemented in this version: refused when set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub approval: Option<String>,
+    /// `OnRulesChange` holds new rules, the first too, until the annotation `pgsweep.dev/approved-rules-hash` names their hash.
+    #[serde(default)]
+    pub approval: Approval,
 
     /// A token of your choice: each new value makes one extra run, also while suspended; empty never does.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -164,6 +160,16 @@ pub enum ConcurrencyPolicy {
     Forbid,
     /// The running Job is ended and a new one begins.
     Replace,
+}
+
+/// Whether rules need somebody's word before they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Approval {
+    /// They run as they are applied.
+    #[default]
+    Never,
+    /// New rules wait until their hash is approved.
+    OnRulesChange,
 }
 
 /// Whether rows change.

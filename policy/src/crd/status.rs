@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{RuleOutcome, RunResult, StopReason, Totals};
+use crate::report::{RuleOutcome, RulePlan, RunResult, StopReason, Totals};
 
 use super::Mode;
 
@@ -30,6 +30,12 @@ pub struct CleanupPolicyStatus {
     /// When the CronJob last made a Job (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_schedule_time: Option<String>,
+    /// Slots that are looked for begin after this (RFC 3339): since then the schedule is as it is now
+    /// and not suspended, and missed slots up to it are counted. Absent while suspended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots_expected_after: Option<String>,
+    /// Slots whose run never came.
+    pub missed_runs: i64,
     /// The last `runNow` token that made a run.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub last_run_now: String,
@@ -38,13 +44,22 @@ pub struct CleanupPolicyStatus {
     /// When a run last succeeded (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success_time: Option<String>,
-    /// Jobs that run now.
+    /// The preflight of the rules that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
+    /// What the last preflight that passed found: what a run would do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// Runs that are under way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub active: Vec<ActiveRun>,
     /// The newest finished run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunStatus>,
+    /// The newest run that did what it should, without its rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_successful_run: Option<RunStatus>,
     /// Finished runs, newest first, at most `spec.historyLimit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 30))]
@@ -56,7 +71,7 @@ pub struct CleanupPolicyStatus {
     /// Running totals, copied from the ledger in the newest report; absent until a report has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub totals: Option<Totals>,
-    /// `Ready`, `LastRunSucceeded`.
+    /// See [`crate::condition`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
@@ -71,6 +86,77 @@ pub struct CronJobRef {
     pub uid: String,
     /// Its generation after our write: another one means that somebody else edited it.
     pub generation: i64,
+    /// Hash of the object as it was last built; another one on the object means that we wrote it
+    /// and could not say so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+}
+
+/// How far the preflight of the current rules is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreflightStatus {
+    /// Hash of the rules that it is about.
+    pub rules_hash: String,
+    /// The mode that it is about: a dry run needs fewer privileges.
+    pub mode: Mode,
+    /// Generation of the policy at its last try: an edit is a reason to try again at once.
+    pub generation: i64,
+    /// How far it is.
+    pub state: PreflightState,
+    /// Its newest Job.
+    pub job_name: String,
+    /// UID of that Job.
+    pub job_uid: String,
+    /// Tries so far, 1 for the first.
+    pub attempts: i32,
+    /// When the last try ended (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// When the next try is due (RFC 3339), if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<String>,
+    /// What was wrong, in one sentence for people; empty when nothing was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 8192))]
+    pub message: String,
+}
+
+/// How far a preflight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PreflightState {
+    /// Its Job exists and has not ended.
+    Running,
+    /// The rules can run on the database.
+    Passed,
+    /// They cannot now; it is tried again.
+    Retrying,
+    /// They cannot, and only an edit of the policy can change that.
+    Failed,
+}
+
+/// What a run would do, by the last preflight that passed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Hash of the rules that it is about.
+    pub rules_hash: String,
+    /// The mode that it is about.
+    pub mode: Mode,
+    /// Database time of the look (RFC 3339).
+    pub time: String,
+    /// The guard that would stop a run now, in one sentence; empty when none would.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
+    pub verdict: String,
+    /// What each rule would do, in their order.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub rules: Vec<RulePlan>,
+    /// Names of warnings about the policy as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub warnings: Vec<String>,
 }
 
 /// A Job that runs now.
@@ -157,10 +243,18 @@ pub struct RunStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
-    /// Name of the Job.
+    /// Name of the Job; empty for a run that only the ledger knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub job_name: String,
-    /// Why it ran.
-    pub trigger: Trigger,
+    /// UID of the Job.
+    #[serde(default)]
+    pub uid: String,
+    /// Why it ran; absent for a run that only the ledger knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// Its report could not be read: the numbers are unknown until a later report tells them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_unreported: bool,
     /// How it ended.
     pub result: RunResult,
     /// Why it ended.
@@ -176,52 +270,7 @@ pub struct HistoryEntry {
     pub duration_seconds: f64,
 }
 
-/// Types of conditions.
-pub mod condition {
-    /// The CronJob matches the spec and may run.
-    pub const READY: &str = "Ready";
-    /// The newest finished run did what it should.
-    pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
-    /// Not ready, and being tried again; there only while true, as kstatus reads it.
-    pub const RECONCILING: &str = "Reconciling";
-    /// Not ready until somebody changes something; there only while true, as kstatus reads it.
-    pub const STALLED: &str = "Stalled";
-}
-
-/// Reasons of conditions.
-pub mod reason {
-    /// `Ready`: the CronJob matches and will run.
-    pub const SCHEDULED: &str = "Scheduled";
-    /// `Ready`: the CronJob matches and does not run, as asked for.
-    pub const SUSPENDED: &str = "Suspended";
-    /// `Ready`: the policy is wrong; the message has every problem.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// `Ready`: the schedule or its time zone is wrong.
-    pub const INVALID_SCHEDULE: &str = "InvalidSchedule";
-    /// `Ready`: the Secret, or the key in it, is not there.
-    pub const SECRET_MISSING: &str = "SecretMissing";
-    /// `Ready`: a CronJob of that name belongs to somebody else.
-    pub const NAME_CONFLICT: &str = "NameConflict";
-    /// `Ready`: the API server refused the CronJob.
-    pub const APPLY_FAILED: &str = "ApplyFailed";
-    /// `LastRunSucceeded`: rows were handled.
-    pub const SUCCEEDED: &str = "Succeeded";
-    /// `LastRunSucceeded`: no row was due.
-    pub const NOTHING_TO_DO: &str = "NothingToDo";
-    /// `LastRunSucceeded`: the run failed.
-    pub const FAILED: &str = "Failed";
-    /// `LastRunSucceeded`: Kubernetes ended the Job at its deadline.
-    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
-    /// `LastRunSucceeded`: no attempt reached the database.
-    pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
-    /// `LastRunSucceeded`: a password or a privilege is missing.
-    pub const PERMISSION_DENIED: &str = "PermissionDenied";
-    /// `LastRunSucceeded`: a table or column is missing or of a wrong type.
-    pub const SCHEMA_MISMATCH: &str = "SchemaMismatch";
-    /// `LastRunSucceeded`: a guard stopped the run.
-    pub const SAFETY_ABORT: &str = "SafetyAbort";
-    /// `LastRunSucceeded`: some rules, or some rows, could not be done.
-    pub const RULES_FAILED: &str = "RulesFailed";
-    /// `LastRunSucceeded`: no run has finished yet.
-    pub const NEVER_RUN: &str = "NeverRun";
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

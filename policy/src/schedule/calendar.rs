@@ -162,6 +162,11 @@ impl Calendar {
         [self.minutes, self.hours, self.months].iter().any(|values| values.bits == 0)
     }
 
+    /// Whether there are runs on this day, given that there are hours and minutes for them.
+    pub(super) fn has_date(&self, date: Date) -> bool {
+        self.months.has(date.month()) && self.has_day(date)
+    }
+
     /// Days of month and of week both have to fit if one of them is a star; else one is enough.
     pub(super) fn has_day(&self, date: Date) -> bool {
         let day = self.days.has(date.day());

@@ -1,6 +1,8 @@
+mod slots;
+
 use jiff::Timestamp;
 
-use super::{Schedule, ScheduleProblem};
+use super::{Schedule, ScheduleProblem, Slots};
 
 /// `expression | zone | from | fires`, the fires in UTC, written by robfig/cron v3.0.1 under Go 1.26.
 const NEXT: &str = include_str!("robfig_next.txt");

@@ -181,8 +181,8 @@ fn each_wrong_field_is_named_with_its_path() {
         ("/spec/Suspend", json!(true), "spec.Suspend: is an unknown field; did you mean suspend?"),
         (
             "/spec/approval",
-            json!("Never"),
-            "spec.approval: is not implemented in this version; remove the field",
+            json!("Always"),
+            "spec.approval: must be Never or OnRulesChange, not Always",
         ),
         ("/spec/database/caFrom", json!({}), "spec.database.caFrom.secretKeyRef: is required"),
         (

@@ -112,7 +112,12 @@ mod tests {
         let mut observed = ObservedCronJob::from(&desired.object);
         observed.metadata.uid = Some("cron-uid".into());
         observed.metadata.generation = Some(4);
-        let reference = CronJobRef { name: "codes".into(), uid: "cron-uid".into(), generation: 4 };
+        let reference = CronJobRef {
+            name: "codes".into(),
+            uid: "cron-uid".into(),
+            generation: 4,
+            hash: String::new(),
+        };
         policy.status.cron_job_ref = Some(reference);
         (policy, desired, observed)
     }

@@ -9,8 +9,8 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use policy::{
-    ANNOTATION_BUILD_HASH, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, CONTAINER,
-    ConcurrencyPolicy, GROUP, LABEL_MODE, LABEL_POLICY,
+    ANNOTATION_BUILD_HASH, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, COMPONENT_JOB, CONTAINER,
+    ConcurrencyPolicy, GROUP, LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -115,7 +115,7 @@ pub(super) fn labels(valid: &ValidPolicy) -> BTreeMap<String, String> {
     let labels = [
         ("app.kubernetes.io/name", "pgsweep"),
         ("app.kubernetes.io/instance", valid.policy.name().name.as_str()),
-        ("app.kubernetes.io/component", "job"),
+        (LABEL_COMPONENT, COMPONENT_JOB),
         ("app.kubernetes.io/part-of", "pgsweep"),
         ("app.kubernetes.io/managed-by", "pgsweep-operator"),
         (LABEL_POLICY, valid.policy.name().name.as_str()),

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::{ANNOTATION_RUN_NOW, LABEL_MODE, LABEL_POLICY, Mode, PolicyName, Trigger};
+use policy::{
+    ANNOTATION_ATTEMPT, ANNOTATION_RULES_HASH, ANNOTATION_RUN_NOW, COMPONENT_PREFLIGHT, GROUP,
+    LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY, Mode, PolicyName, Trigger,
+};
 
 use crate::controller::index::{Digest, Entry};
 
@@ -15,15 +18,25 @@ const ANNOTATION_INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
 pub struct ObservedJob {
     pub name: String,
     pub uid: String,
-    /// UID of the CronJob that owns it.
-    pub cron_job_uid: String,
-    pub trigger: Trigger,
+    /// UID of the CronJob that owns it, or of the policy, for a preflight.
+    pub owner_uid: String,
+    pub role: Role,
     pub mode: Mode,
+    pub created: Option<Timestamp>,
     pub start_time: Option<Timestamp>,
     /// Pods that ended, whichever way.
     pub attempts: i32,
     /// How it ended, if it did.
     pub ending: Option<Ending>,
+}
+
+/// What a Job is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// A run, for this reason.
+    Run(Trigger),
+    /// A preflight of the rules of this hash, its so many-th try.
+    Preflight { rules_hash: String, attempt: i32 },
 }
 
 /// How a Job ended, by its own word.
@@ -43,6 +56,16 @@ pub enum Verdict {
     },
 }
 
+impl ObservedJob {
+    /// Why it runs.
+    pub fn trigger(&self) -> Trigger {
+        match self.role {
+            Role::Run(trigger) => trigger,
+            Role::Preflight { .. } => Trigger::Manual,
+        }
+    }
+}
+
 impl Digest for ObservedJob {
     type Object = Job;
 
@@ -54,8 +77,9 @@ impl Digest for ObservedJob {
         let value = Self {
             name: metadata.name.clone()?,
             uid: uid.clone(),
-            cron_job_uid: owning_cron_job(metadata)?,
-            trigger: trigger(metadata),
+            owner_uid: owner(metadata)?,
+            role: role(metadata),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             mode: mode(labels.get(LABEL_MODE).map(String::as_str)),
             start_time: status.start_time.as_ref().map(|time| time.0),
             attempts: status.succeeded.unwrap_or(0).saturating_add(status.failed.unwrap_or(0)),
@@ -73,9 +97,29 @@ impl Digest for ObservedJob {
     }
 }
 
-fn owning_cron_job(metadata: &ObjectMeta) -> Option<String> {
+/// The CronJob of a run, the policy of a preflight.
+fn owner(metadata: &ObjectMeta) -> Option<String> {
     let mut owners = metadata.owner_references.iter().flatten();
-    owners.find(|owner| owner.kind == "CronJob").map(|owner| owner.uid.clone())
+    let ours = owners.find(|owner| {
+        let group = owner.api_version.split('/').next();
+        owner.kind == "CronJob" || (owner.kind == "CleanupPolicy" && group == Some(GROUP))
+    });
+    ours.map(|owner| owner.uid.clone())
+}
+
+/// By its owner, since a Job that a person made has copied every label.
+fn role(metadata: &ObjectMeta) -> Role {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_COMPONENT));
+    let of_policy =
+        metadata.owner_references.iter().flatten().any(|owner| owner.kind == "CleanupPolicy");
+    if !of_policy || label.is_none_or(|label| label != COMPONENT_PREFLIGHT) {
+        return Role::Run(trigger(metadata));
+    }
+    let annotation = |name| metadata.annotations.as_ref().and_then(|all| all.get(name));
+    Role::Preflight {
+        rules_hash: annotation(ANNOTATION_RULES_HASH).cloned().unwrap_or_default(),
+        attempt: annotation(ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(1),
+    }
 }
 
 /// Labels do not count: a Job that a person made has copied them all.

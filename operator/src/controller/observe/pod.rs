@@ -13,6 +13,8 @@ pub struct ObservedPod {
     /// UID of the Job that owns it.
     pub job_uid: String,
     pub container: Container,
+    /// Why it has no node; empty when it has one, or nothing is wrong yet.
+    pub unschedulable: String,
 }
 
 /// The state of the container.
@@ -48,6 +50,7 @@ impl Digest for ObservedPod {
             name: metadata.name.clone()?,
             job_uid: job.uid.clone(),
             container: container(pod),
+            unschedulable: unschedulable(pod),
         };
         let policy = PolicyName {
             namespace: metadata.namespace.clone()?,
@@ -59,6 +62,17 @@ impl Digest for ObservedPod {
     fn is_last_word(&self) -> bool {
         matches!(self.container, Container::Terminated(_))
     }
+}
+
+/// <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions>
+fn unschedulable(pod: &Pod) -> String {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let refused = conditions.into_iter().find(|condition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    refused.and_then(|condition| condition.message.clone()).unwrap_or_default()
 }
 
 fn container(pod: &Pod) -> Container {

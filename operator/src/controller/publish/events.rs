@@ -1,17 +1,18 @@
 //! The events of a policy. Their names follow from what they tell, so that
 //! telling it twice, after a restart too, makes one event. Pure.
 
+mod about_policy;
+mod about_run;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use policy::{CleanupPolicyStatus, GROUP, Mode, RunResult, condition, reason};
+use policy::{CleanupPolicyStatus, GROUP};
 use sha2::{Digest as _, Sha256};
 
-use super::conditions::find;
 use super::run::FinishedRun;
-use super::words::{cut, summary};
-use crate::controller::apply::{AppliedCronJob, Change};
+use super::words::cut;
 use crate::controller::build::{Applied, Resources};
 use crate::controller::observe::{Observed, ObservedPolicy};
 
@@ -73,76 +74,10 @@ pub fn drafts(
     runs: &[FinishedRun],
 ) -> Vec<EventDraft> {
     let mut drafts = Vec::new();
-    drafts.extend(cron_job_draft(observed, applied));
-    drafts.extend(ready_draft(observed, status));
-    drafts.extend(runs.iter().map(run_draft));
+    drafts.extend(about_policy::cron_job_draft(observed, applied));
+    drafts.extend(about_policy::ready_draft(observed, status));
+    drafts.extend(runs.iter().map(about_run::run_draft));
     drafts
-}
-
-fn cron_job_draft(observed: &Observed, applied: &Resources<Applied>) -> Option<EventDraft> {
-    let AppliedCronJob::Current { reference, change } = &applied.cron_job else { return None };
-    let known = observed.policy.status.cron_job_ref.as_ref();
-    let is_new = known.is_none_or(|known| known.uid != reference.uid);
-    let name = &reference.name;
-    let (reason, note) = match change {
-        // Also after a stop between the CronJob and the status that should have told of it.
-        _ if is_new => ("CronJobCreated", format!("created CronJob {name}")),
-        Some(Change::Updated) => {
-            ("CronJobUpdated", format!("updated CronJob {name} to the policy"))
-        }
-        Some(Change::Corrected) => {
-            let note = format!("undid an edit of CronJob {name}: the policy is where to make it");
-            ("DriftCorrected", note)
-        }
-        Some(Change::Created) | None => return None,
-    };
-    let key = format!("{}/{}", reference.uid, if is_new { 0 } else { reference.generation });
-    Some(EventDraft { reason, is_warning: false, action: "Apply", note, key })
-}
-
-fn ready_draft(observed: &Observed, status: &CleanupPolicyStatus) -> Option<EventDraft> {
-    let now = find(&status.conditions, condition::READY)?;
-    let reason = [
-        reason::INVALID_SPEC,
-        reason::INVALID_SCHEDULE,
-        reason::SECRET_MISSING,
-        reason::NAME_CONFLICT,
-    ]
-    .into_iter()
-    .find(|reason| *reason == now.reason)?;
-    let before = find(&observed.policy.status.conditions, condition::READY);
-    let told =
-        before.is_some_and(|before| before.reason == now.reason && before.message == now.message);
-    // What stood before tells one Secret that went missing from the next; unlike the time of this
-    // moment it is the same until the status is stored.
-    let since = before.map(|before| before.last_transition_time.0.to_string()).unwrap_or_default();
-    let key = format!("{}/{since}/{}", observed.policy.generation, now.message);
-    let note = now.message.clone();
-    (!told).then_some(EventDraft { reason, is_warning: true, action: "Check", note, key })
-}
-
-fn run_draft(run: &FinishedRun) -> EventDraft {
-    let status = &run.status;
-    let (reason, is_warning) = match (status.result, run.reason) {
-        (_, reason::DEADLINE_EXCEEDED) => ("RunDeadlineExceeded", true),
-        (RunResult::Succeeded, _) if status.mode == Mode::DryRun => ("DryRunCompleted", false),
-        (RunResult::Succeeded, _) => ("RunSucceeded", false),
-        (RunResult::PartiallySucceeded, _) => ("RunPartiallySucceeded", true),
-        (RunResult::Skipped, _) => ("RunSkipped", false),
-        (RunResult::Aborted, _) => ("RunAborted", true),
-        (RunResult::Failed, _) => ("RunFailed", true),
-    };
-    let summary = summary(status.mode, &status.rules, status.duration_seconds);
-    let note = match status.result {
-        // A report that could not be read has no rules to sum up.
-        RunResult::Succeeded if !status.rules.is_empty() => summary,
-        RunResult::PartiallySucceeded if status.message != summary => {
-            format!("{summary}; {}", status.message)
-        }
-        _ => status.message.clone(),
-    };
-    let note = format!("Job {}: {note}", status.job_name);
-    EventDraft { reason, is_warning, action: "Run", note, key: status.uid.clone() }
 }
 
 #[cfg(test)]

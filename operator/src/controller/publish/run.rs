@@ -83,7 +83,7 @@ fn finished(job: &ObservedJob, ending: &Ending, last: Option<&Termination>) -> F
     let status = RunStatus {
         job_name: job.name.clone(),
         uid: job.uid.clone(),
-        trigger: job.trigger,
+        trigger: job.trigger(),
         mode: report.as_ref().map_or(job.mode, |report| report.mode),
         result: conclusion.result,
         stop_reason: conclusion.stop_reason,

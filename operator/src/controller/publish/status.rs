@@ -131,7 +131,9 @@ fn record(status: &mut CleanupPolicyStatus, run: &FinishedRun) {
     }
     let entry = HistoryEntry {
         job_name: run.status.job_name.clone(),
-        trigger: run.status.trigger,
+        uid: run.status.uid.clone(),
+        trigger: Some(run.status.trigger),
+        is_unreported: false,
         result: run.status.result,
         stop_reason: run.status.stop_reason,
         rows_affected: run.status.rows_affected,
@@ -164,7 +166,7 @@ fn active_run(job: &ObservedJob) -> ActiveRun {
     ActiveRun {
         job_name: job.name.clone(),
         uid: job.uid.clone(),
-        trigger: job.trigger,
+        trigger: job.trigger(),
         start_time: job.start_time.map(|time| time.to_string()),
     }
 }

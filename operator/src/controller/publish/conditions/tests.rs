@@ -5,8 +5,9 @@ use policy::CronJobRef;
 use serde_json::json;
 
 use super::*;
-use crate::controller::apply::Refusal;
+use crate::controller::apply::{AppliedCronJob, Refusal};
 use crate::controller::examples::{self, applied, ended_pod, job, now, pod};
+use crate::controller::observe::Container;
 use crate::controller::validate::validate;
 
 fn words(conditions: &[Condition]) -> Vec<String> {

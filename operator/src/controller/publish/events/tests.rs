@@ -1,13 +1,20 @@
-use policy::{ActionKind, CronJobRef, StopReason};
+use policy::{ActionKind, CronJobRef, Mode, RunResult, StopReason, reason};
 use serde_json::json;
 
 use super::*;
+use crate::controller::apply::{AppliedCronJob, Change};
+use super::about_run::run_draft;
 use crate::controller::examples::{self, applied, now};
 use crate::controller::publish::status::publication;
 use crate::controller::validate::validate;
 
 fn changed(change: Option<Change>) -> Resources<Applied> {
-    let reference = CronJobRef { name: "codes".into(), uid: "cron-uid".into(), generation: 5 };
+    let reference = CronJobRef {
+        name: "codes".into(),
+        uid: "cron-uid".into(),
+        generation: 5,
+        hash: String::new(),
+    };
     Resources { cron_job: AppliedCronJob::Current { reference, change }, run: None }
 }
 
