@@ -111,7 +111,7 @@ fn version_findings() -> Result<Vec<String>> {
 fn alert_findings() -> Result<Vec<String>> {
     let rules: Value = serde_saphyr::from_str(&workspace::read(ALERTS)?)
         .with_context(|| format!("cannot read {ALERTS}"))?;
-    let mut findings = Vec::new();
+    let mut findings = unknown_metrics(&rules)?;
     let mut expected = BTreeSet::new();
     for rule in alerts(&rules) {
         let (alert, slug) = (text(rule, "/alert"), slug(text(rule, "/alert")));
@@ -148,10 +148,34 @@ fn alert_findings() -> Result<Vec<String>> {
     Ok(findings)
 }
 
-fn alerts(rules: &Value) -> impl Iterator<Item = &Value> {
+/// An alert on a series that nobody shows would never fire.
+fn unknown_metrics(rules: &Value) -> Result<Vec<String>> {
+    let shown = joined("operator/src", &["rs"])?;
+    let mut findings = BTreeSet::new();
+    for rule in every_rule(rules) {
+        for metric in metrics(text(rule, "/expr")) {
+            if !shown.contains(&format!("\"{metric}\"")) {
+                findings.insert(format!("an alert looks at {metric}, which no operator shows"));
+            }
+        }
+    }
+    Ok(findings.into_iter().collect())
+}
+
+/// Every `pgsweep_…` of an expression that is no recording rule, whose name has a colon.
+fn metrics(expression: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = expression.split(move |c| !is_part(c));
+    words.filter(|word| word.starts_with("pgsweep_") && !word.contains(':'))
+}
+
+fn every_rule(rules: &Value) -> impl Iterator<Item = &Value> {
     let groups = rules.get("groups").and_then(Value::as_array).into_iter().flatten();
-    let rules = groups.filter_map(|group| group.get("rules")?.as_array()).flatten();
-    rules.filter(|rule| rule.get("alert").is_some())
+    groups.filter_map(|group| group.get("rules")?.as_array()).flatten()
+}
+
+fn alerts(rules: &Value) -> impl Iterator<Item = &Value> {
+    every_rule(rules).filter(|rule| rule.get("alert").is_some())
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -190,6 +214,12 @@ mod tests {
                 "a template reads image.name, which values.yaml lacks",
             ]
         );
+    }
+
+    #[test]
+    fn an_alert_looks_at_metrics_and_at_what_other_rules_recorded() {
+        let expression = "max(pgsweep_policy_info{mode=\"DryRun\"}) > pgsweep_policy:since:seconds";
+        assert_eq!(metrics(expression).collect::<Vec<_>>(), ["pgsweep_policy_info"]);
     }
 
     #[test]
