@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::settings::Settings;
-use crate::{Cluster, command, tools, wait};
+use crate::{Cluster, command, job, tools, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "pgsweep-system";
@@ -31,30 +31,51 @@ pub async fn installed(cluster: &Cluster) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
+    make_namespace(cluster, NAMESPACE).await?;
+    let chart = folder();
+    helm(cluster, &["upgrade", "--install", RELEASE], &chart, &["--take-ownership"])
+        .await
+        .context("failed to install the chart")?;
+    File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// Runs Helm with a chart in the operator's namespace, and returns when all of it is ready.
+pub async fn helm(
+    cluster: &Cluster,
+    verb: &[&str],
+    chart: &Path,
+    arguments: &[&str],
+) -> Result<String> {
+    let chart = chart.display().to_string();
+    let wait = ["--namespace", NAMESPACE, "--wait", "--timeout", "2m"];
+    let chart = [chart.as_str()];
+    cluster.helm(verb.iter().chain(&chart).chain(&wait).chain(arguments)).await
+}
+
+/// Makes a namespace that takes only pods that need nothing, unless it is there.
+pub async fn make_namespace(cluster: &Cluster, name: &str) -> Result<()> {
     let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
-            "name": NAMESPACE,
+            "name": name,
             "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
         },
     });
     cluster.kubectl_with_input(["apply", "--filename", "-"], &namespace.to_string()).await?;
-    let chart = folder().display().to_string();
-    let arguments = [
-        "upgrade",
-        "--install",
-        RELEASE,
-        &chart,
-        "--namespace",
-        NAMESPACE,
-        "--take-ownership",
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
-    cluster.helm(arguments).await.context("failed to install the chart")?;
-    File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// Puts the images of the release on the node of a cluster of the test's own: the files that
+/// `cargo xtask test` has made for the shared one.
+pub async fn load_images(cluster: &Cluster) -> Result<()> {
+    let program = job::binary("pgsweep-operator")?;
+    let target = program.ancestors().nth(2).context("a binary has a folder")?;
+    for name in ["pgsweep", "pgsweep-operator"] {
+        let file = format!("images/{name}-{}.tar", env!("CARGO_PKG_VERSION"));
+        cluster.load_image(&target.join(file)).await?;
+    }
     Ok(())
 }
 
