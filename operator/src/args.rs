@@ -1,11 +1,19 @@
 //! Flags of the operator: all of its configuration, read once, in `main`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use policy::{Age, AgeProblem};
+use clap::{Parser, ValueEnum};
 use runtime::args::LogArgs;
+use thiserror::Error;
+
+/// Long enough for every label of Kubernetes, and every name of a namespace.
+const LONGEST_LABEL: usize = 63;
+const LONGEST_IDENTITY: usize = 253;
+/// What waits for less would only keep the API server busy.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Turns each CleanupPolicy into a CronJob whose Jobs clean a Postgres database, and publishes
 /// what they report: as status, events and metrics.
@@ -42,76 +50,145 @@ pub struct Args {
     )]
     pub concurrency: u16,
 
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// Waits for what the operator says of one policy, and ends with 0 when it does: what `helm test`
-/// runs, in a pod of its own.
-#[derive(Parser, Clone, Debug)]
-#[command(name = "verify")]
-pub struct VerifyArgs {
-    /// Namespace of the policy.
-    #[arg(long, env = "PGSWEEP_NAMESPACE", value_name = "NAMESPACE")]
-    pub namespace: String,
-
-    /// Name of the policy.
-    #[arg(long, env = "PGSWEEP_POLICY", value_name = "NAME")]
-    pub policy: String,
-
-    /// The reasons of its condition `Ready` that are awaited, separated by commas.
-    #[arg(long, env = "PGSWEEP_REASON", value_name = "REASONS", value_delimiter = ',')]
-    #[arg(required = true)]
-    pub reason: Vec<String>,
-
-    /// How long to wait.
+    /// The namespaces whose policies are looked at, separated by commas; left out, all of them.
+    ///
+    /// Then no request goes beyond them. One that does not exist yet is looked for until it does.
     #[arg(
         long,
-        env = "PGSWEEP_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "2m",
-        value_parser = length_of_time
+        env = "PGSWEEP_WATCH_NAMESPACES",
+        value_name = "NAMESPACES",
+        default_value = "",
+        hide_default_value = true
     )]
-    pub timeout: Duration,
+    pub watch_namespaces: Scope,
+
+    /// The namespace of the Lease by which several operators agree on the one that works.
+    ///
+    /// Left out, there is no election, and this operator must be the only one.
+    #[arg(long, env = "PGSWEEP_LEASE_NAMESPACE", value_name = "NAMESPACE", value_parser = label)]
+    pub lease_namespace: Option<String>,
+
+    /// The name of that Lease.
+    #[arg(
+        long,
+        env = "PGSWEEP_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "pgsweep-operator",
+        value_parser = label
+    )]
+    pub lease_name: String,
+
+    /// What the Lease, and the API server's audit log, call this operator; something random is
+    /// added, since no two may have the same name [default: the host's name].
+    #[arg(long, env = "PGSWEEP_IDENTITY", value_name = "NAME", value_parser = identity)]
+    pub identity: Option<String>,
+
+    /// How long a Job may wait for its pod to start before its policy says that it is stuck.
+    #[arg(
+        long,
+        env = "PGSWEEP_STUCK_AFTER",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = duration
+    )]
+    pub stuck_after: Duration,
+
+    /// How long a preflight that failed waits for its next try; each wait is twice the one
+    /// before it, up to an hour.
+    #[arg(
+        long,
+        env = "PGSWEEP_PREFLIGHT_RETRY",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = duration
+    )]
+    pub preflight_retry: Duration,
+
+    /// How many preflight Jobs are under way at a time.
+    #[arg(
+        long,
+        env = "PGSWEEP_PREFLIGHT_CONCURRENCY",
+        value_name = "JOBS",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..=1024)
+    )]
+    pub preflight_concurrency: u16,
 
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-fn length_of_time(text: &str) -> Result<Duration, AgeProblem> {
-    Age::parse(text).map(Age::duration)
+/// Whose policies are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    Namespaces(BTreeSet<String>),
 }
 
-/// What this process is asked to do.
-#[derive(Debug)]
-pub enum Task {
-    Operate(Args),
-    Verify(VerifyArgs),
-}
-
-impl Task {
-    /// Reads the command line and the environment; ends the process where they are wrong.
-    pub fn parse() -> Self {
-        let matches = Self::command().get_matches();
-        let task = match matches.subcommand() {
-            Some((_, matches)) => VerifyArgs::from_arg_matches(matches).map(Task::Verify),
-            None => Args::from_arg_matches(&matches).map(Task::Operate),
-        };
-        task.unwrap_or_else(|error| error.exit())
-    }
-
-    /// What the operator demands, `verify` does not.
-    fn command() -> clap::Command {
-        Args::command().subcommand_negates_reqs(true).subcommand(VerifyArgs::command())
-    }
-
-    /// How the process logs.
-    pub fn log(&self) -> &LogArgs {
+impl Scope {
+    /// One entry for each watch of a kind: a namespace, or `None` for all.
+    pub fn namespaces(&self) -> Vec<Option<String>> {
         match self {
-            Task::Operate(args) => &args.log,
-            Task::Verify(args) => &args.log,
+            Scope::All => vec![None],
+            Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
         }
     }
+}
+
+impl FromStr for Scope {
+    type Err = LabelProblem;
+
+    fn from_str(text: &str) -> Result<Self, LabelProblem> {
+        if text.trim().is_empty() {
+            return Ok(Scope::All);
+        }
+        let names: Result<_, _> = text.split(',').map(|name| label(name.trim())).collect();
+        names.map(Scope::Namespaces)
+    }
+}
+
+/// Why a text is no name in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no name in Kubernetes: a-z, 0-9 and - between them, at most {LONGEST_LABEL}")]
+pub struct LabelProblem(String);
+
+fn label(text: &str) -> Result<String, LabelProblem> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let inner = !text.starts_with('-') && !text.ends_with('-');
+    if (1..=LONGEST_LABEL).contains(&text.len()) && inner && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err(LabelProblem(text.to_owned()))
+    }
+}
+
+/// Anything that a person recognises, such as a pod's name, and that fits into a header.
+fn identity(text: &str) -> Result<String, IdentityProblem> {
+    let fits = (1..=LONGEST_IDENTITY).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err(IdentityProblem)
+    }
+}
+
+/// Why a text does not name an operator.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("must be 1 to {LONGEST_IDENTITY} letters, digits and signs of ASCII, without spaces")]
+struct IdentityProblem;
+
+pub fn duration(text: &str) -> Result<Duration, DurationProblem> {
+    let duration = policy::Age::parse(text)?.duration();
+    if duration < SHORTEST { Err(DurationProblem::TooShort) } else { Ok(duration) }
+}
+
+/// Why a text is no time to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DurationProblem {
+    #[error(transparent)]
+    Age(#[from] policy::AgeProblem),
+    #[error("must be at least {} s", SHORTEST.as_secs())]
+    TooShort,
 }
 
 /// When kubelet pulls an image, in Kubernetes' words.
@@ -135,17 +212,18 @@ impl PullPolicy {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
     fn the_flags_are_consistent() {
-        Task::command().debug_assert();
+        Args::command().debug_assert();
     }
 
     #[test]
     fn every_flag_has_its_variable() {
-        let (operate, verify) = (Args::command(), VerifyArgs::command());
-        for argument in operate.get_arguments().chain(verify.get_arguments()) {
+        for argument in Args::command().get_arguments() {
             let Some(flag) = argument.get_long().filter(|flag| !["help", "version"].contains(flag))
             else {
                 continue;
@@ -156,14 +234,37 @@ mod tests {
     }
 
     #[test]
-    fn to_verify_takes_nothing_of_what_the_operator_needs() {
-        let line = "pgsweep-operator verify --namespace a --policy b --reason C,D";
-        let matches = Task::command().try_get_matches_from(line.split(' ')).unwrap();
-        let (_, matches) = matches.subcommand().unwrap();
-        let args = VerifyArgs::from_arg_matches(matches).unwrap();
-        assert_eq!(args.reason, ["C", "D"]);
-        assert_eq!(args.timeout, Duration::from_mins(2));
-        assert!(Task::command().try_get_matches_from(["pgsweep-operator"]).is_err());
+    fn namespaces_are_read_with_care() {
+        let some = |names: &[&str]| {
+            Ok(Scope::Namespaces(names.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        assert_eq!("".parse(), Ok(Scope::All));
+        assert_eq!(" ".parse(), Ok(Scope::All));
+        assert_eq!("shop".parse(), some(&["shop"]));
+        assert_eq!("shop, games,shop".parse(), some(&["games", "shop"]));
+        for wrong in ["shop,", ",", "Shop", "-shop", "shop-", "shop/games", &"x".repeat(64)] {
+            assert!(wrong.parse::<Scope>().is_err(), "{wrong}");
+        }
+        assert_eq!(Scope::All.namespaces(), [None]);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let args = Args::try_parse_from(["pgsweep-operator", "--job-image", "pgsweep:test"])
+            .expect("arguments");
+        assert_eq!(args.watch_namespaces, Scope::All);
+        assert_eq!((args.lease_namespace, args.identity), (None, None));
+        assert_eq!(args.lease_name, "pgsweep-operator");
+        assert_eq!(args.stuck_after, Duration::from_mins(5));
+        assert_eq!(args.preflight_retry, Duration::from_mins(1));
+        assert_eq!(args.preflight_concurrency, 16);
+    }
+
+    #[test]
+    fn durations_are_humane_and_not_zero() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0s"), Err(DurationProblem::TooShort));
+        assert!(duration("5 minutes").is_err());
     }
 
     #[test]

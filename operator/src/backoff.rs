@@ -2,8 +2,8 @@
 //! each time, with jitter, up to a cap. Nothing is ever given up.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use policy::PolicyName;
 
@@ -11,6 +11,10 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(2);
 /// Nothing is known while a watch is down, and there are only four of them to bear.
 const LONGEST_OF_WATCH: Duration = Duration::from_secs(8);
+/// For a namespace that does not exist yet, or whose Role is missing: there may be many of those.
+const LONGEST_OF_REFUSED_WATCH: Duration = Duration::from_secs(30);
+/// So many failures in a row are no passing matter: that is after some ten seconds.
+const LASTING: u32 = 5;
 
 /// A failure among those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,49 +25,81 @@ pub struct Failure {
     pub delay: Duration,
 }
 
-/// Failures in a row, for each policy that has any.
+impl Failure {
+    /// Whether it is one of many.
+    pub fn is_lasting(&self) -> bool {
+        self.in_a_row >= LASTING
+    }
+}
+
+/// What has gone wrong with each policy since its last success.
 #[derive(Debug, Default)]
-pub struct Backoff(Mutex<HashMap<PolicyName, u32>>);
+pub struct Backoff(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Failures in a row, for each policy that has any.
+    failures: HashMap<PolicyName, u32>,
+    /// The UID of each policy that goes with its namespace, and when that was last heard.
+    ending: HashMap<PolicyName, (String, Instant)>,
+}
 
 impl Backoff {
-    /// Counts one more failure and says how long to wait.
-    pub fn failed(&self, policy: &PolicyName) -> Failure {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(policy.clone()).or_default();
+    /// Counts one more failure and says how long to wait: not less than the API server asked for.
+    pub fn failed(&self, policy: &PolicyName, asked: Option<Duration>) -> Failure {
+        let mut state = self.state();
+        let count = state.failures.entry(policy.clone()).or_default();
         *count = count.saturating_add(1);
-        Failure { in_a_row: *count, delay: delay(*count, LONGEST, rand::random()) }
+        let delay = at_least(delay(*count, LONGEST, rand::random()), asked);
+        Failure { in_a_row: *count, delay }
     }
 
     /// Whether the policy waits for its next try.
     pub fn is_waiting(&self, policy: &PolicyName) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(policy)
+        self.state().failures.contains_key(policy)
+    }
+
+    /// Whether one more failure of the policy would be one of many.
+    pub fn is_lasting(&self, policy: &PolicyName) -> bool {
+        self.state().failures.get(policy).is_some_and(|count| *count >= LASTING - 1)
+    }
+
+    /// The API server says that the policy's namespace is being deleted. Says how long nothing
+    /// needs to be written for it: nobody can take that deletion back.
+    pub fn ends(&self, policy: &PolicyName, uid: &str) -> Duration {
+        self.state().ending.insert(policy.clone(), (uid.to_owned(), Instant::now()));
+        LONGEST
+    }
+
+    /// For how long nothing needs to be written for this policy, since its namespace goes.
+    pub fn rest_of_end(&self, policy: &PolicyName, uid: &str) -> Option<Duration> {
+        let state = self.state();
+        let (_, since) = state.ending.get(policy).filter(|(ending, _)| ending == uid)?;
+        LONGEST.checked_sub(since.elapsed())
     }
 
     /// Forgets the failures of a policy: it succeeded, or is gone.
     pub fn forget(&self, policy: &PolicyName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+        let mut state = self.state();
+        state.failures.remove(policy);
+        state.ending.remove(policy);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For a watch; kube's own waits up to 30 s, twice after a restart of the API server.
-#[derive(Debug, Default)]
-pub struct WatchBackoff {
-    failures: u32,
+/// For a watch, after so many failures since it last had news. `is_refused` is for one that the
+/// operator may not have.
+pub fn of_watch(failures: u32, is_refused: bool, asked: Option<Duration>) -> Duration {
+    let longest = if is_refused { LONGEST_OF_REFUSED_WATCH } else { LONGEST_OF_WATCH };
+    at_least(delay(failures, longest, rand::random()), asked)
 }
 
-impl Iterator for WatchBackoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.failures = self.failures.saturating_add(1);
-        Some(delay(self.failures, LONGEST_OF_WATCH, rand::random()))
-    }
-}
-
-impl kube::runtime::utils::Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
+/// `asked` is what the API server asked for; nobody can make us wait for longer than we ever do.
+fn at_least(delay: Duration, asked: Option<Duration>) -> Duration {
+    delay.max(asked.unwrap_or_default().min(LONGEST))
 }
 
 /// `jitter` is from 0 to 1 and takes up to half of the delay away, so that policies that failed
@@ -77,6 +113,10 @@ fn delay(failures: u32, longest: Duration, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn name() -> PolicyName {
+        PolicyName { namespace: "shop".into(), name: "codes".into() }
+    }
 
     #[test]
     fn the_delay_doubles_up_to_a_cap() {
@@ -93,23 +133,46 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_is_never_given_up() {
-        let mut waits = WatchBackoff::default().skip(1000);
-        assert!(waits.next().is_some_and(|wait| wait <= LONGEST_OF_WATCH));
+    fn what_the_api_server_asks_for_is_waited_for_within_reason() {
+        let seconds = |asked| at_least(Duration::from_secs(3), asked).as_secs();
+        assert_eq!(seconds(None), 3);
+        assert_eq!(seconds(Some(Duration::from_secs(1))), 3);
+        assert_eq!(seconds(Some(Duration::from_secs(30))), 30);
+        assert_eq!(seconds(Some(Duration::from_hours(9))), 120);
+    }
+
+    #[test]
+    fn a_watch_is_tried_again_soon_and_one_that_is_refused_a_little_later() {
+        for failures in [1, 2, 1000, u32::MAX] {
+            assert!(of_watch(failures, false, None) <= LONGEST_OF_WATCH);
+            assert!(of_watch(failures, true, None) <= LONGEST_OF_REFUSED_WATCH);
+        }
+        assert!(of_watch(1000, true, None) >= LONGEST_OF_REFUSED_WATCH / 2);
     }
 
     #[test]
     fn a_success_begins_anew() {
         let backoff = Backoff::default();
-        let name = PolicyName { namespace: "shop".into(), name: "codes".into() };
-        for _ in 0..5 {
-            backoff.failed(&name);
+        for failures in 1..LASTING {
+            assert!(!backoff.is_lasting(&name()), "{failures}");
+            backoff.failed(&name(), None);
         }
-        assert!(backoff.is_waiting(&name));
-        backoff.forget(&name);
-        assert!(!backoff.is_waiting(&name));
-        let failure = backoff.failed(&name);
+        assert!(backoff.is_waiting(&name()) && backoff.is_lasting(&name()));
+        backoff.forget(&name());
+        assert!(!backoff.is_waiting(&name()) && !backoff.is_lasting(&name()));
+        let failure = backoff.failed(&name(), None);
         assert_eq!(failure.in_a_row, 1);
         assert!(failure.delay <= FIRST);
+    }
+
+    #[test]
+    fn a_policy_that_goes_with_its_namespace_is_left_alone_but_not_one_that_comes_after_it() {
+        let backoff = Backoff::default();
+        assert_eq!(backoff.rest_of_end(&name(), "old"), None);
+        backoff.ends(&name(), "old");
+        assert!(backoff.rest_of_end(&name(), "old").is_some());
+        assert_eq!(backoff.rest_of_end(&name(), "new"), None);
+        backoff.forget(&name());
+        assert_eq!(backoff.rest_of_end(&name(), "old"), None);
     }
 }

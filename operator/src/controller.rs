@@ -13,10 +13,11 @@ pub mod examples;
 mod index;
 mod observe;
 mod publish;
-mod refusal;
+pub mod refusal;
 mod validate;
 mod watch;
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,12 +27,16 @@ use kube::Client;
 use kube::api::DynamicObject;
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
+use kube::runtime::reflector::{ObjectRef, Store};
 use policy::PolicyName;
 use runtime::admin::Readiness;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::{Backoff, Failure};
+use crate::args::Scope;
+use crate::backoff::Backoff;
+use crate::leader::Gate;
 use crate::metrics::Metrics;
 use apply::{AppliedCronJob, ApplyError, Refusal};
 use observe::ObserveError;
@@ -48,10 +53,31 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// What every reconcile shares.
 pub struct Context {
+    /// Writes only while the gate is open.
     pub client: Client,
+    pub gate: Gate,
+    /// Cancelled when everything has been read once: who knows nothing must not lead.
+    pub known: CancellationToken,
+    pub scope: Scope,
     pub settings: JobSettings,
+    pub limits: Limits,
     pub metrics: Metrics,
+}
+
+/// How much at a time, and how long things may take, from the operator's flags.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Policies that are worked on at a time.
     pub concurrency: u16,
+    /// Preflight Jobs under way at a time.
+    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
+    pub preflight_concurrency: u16,
+    /// The first wait after a preflight that failed; each is twice the one before it.
+    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
+    pub preflight_retry: Duration,
+    /// A Job whose pod has not started after this is stuck.
+    #[expect(dead_code, reason = "read as soon as the operator knows stuck Jobs")]
+    pub stuck_after: Duration,
 }
 
 struct Shared {
@@ -98,28 +124,26 @@ impl ReconcileError {
 
     /// What we know was old, or is about to change: nothing is wrong, and nobody needs to know.
     fn is_expected(&self) -> bool {
-        matches!(
-            self,
+        match self {
             ReconcileError::Apply(ApplyError::AwaitCronJob)
-                | ReconcileError::Publish(PublishError::StatusConflict)
-        )
+            | ReconcileError::Publish(PublishError::StatusConflict) => true,
+            _ => refusal::answer(self).is_some_and(refusal::is_stale),
+        }
     }
 }
 
 /// Brings one policy up to date.
 async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, ReconcileError> {
-    // Its CronJob goes with it: made anew, it would only be in the way.
-    if object.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
     let Context { client, settings, metrics, .. } = &shared.context;
+    let is_lasting = shared.backoff.is_lasting(&name(object));
 
     let observed = observe::observe(object, &shared.caches, client, now()).await?;
     let validated = validate::validate(&observed.policy);
     let built = build::build(&observed, &validated, settings);
-    let applied = apply::apply(built, &observed, metrics, client).await?;
+    let applied = apply::apply(built, &observed, metrics, client).await;
+    let applied = applied.or_else(|error| refusal::tell(error, is_lasting))?;
     let publication = publish::publication(&observed, &validated, &applied);
-    publish::publish(&observed, &publication, metrics, client).await?;
+    publish::publish(&observed, &publication, is_lasting, metrics, client).await?;
 
     match applied.cron_job {
         AppliedCronJob::Refused(refusal) => Err(ReconcileError::Refused(refusal)),
@@ -139,6 +163,13 @@ async fn reconcile_in_time(
     object: Arc<DynamicObject>,
     shared: Arc<Shared>,
 ) -> Result<Action, ReconcileError> {
+    // Its CronJob goes with it: made anew, it would only be in the way.
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    if let Some(rest) = shared.backoff.rest_of_end(&name(&object), uid(&object)) {
+        return Ok(Action::requeue(rest));
+    }
     let began = Instant::now();
     let all_steps = Box::pin(reconcile(&object, &shared));
     let result = tokio::time::timeout(RECONCILE_TIMEOUT, all_steps).await;
@@ -153,25 +184,49 @@ async fn reconcile_in_time(
 
 /// Says what went wrong, and when to try again: always, sooner or later.
 fn error_policy(object: &DynamicObject, error: &ReconcileError, shared: &Shared) -> Action {
-    let name = name(object);
-    let Failure { in_a_row, delay } = shared.backoff.failed(&name);
+    let policy = name(object);
+    let (namespace, name, kind) = (&policy.namespace, &policy.name, error.kind());
     let chain = chain(error);
-    let (namespace, name, kind) = (&name.namespace, &name.name, error.kind());
-    // Of a refusal the condition goes on to tell; to log it at each try would only repeat it.
-    if error.is_expected() || (!error.is_retryable() && in_a_row > 1) {
+    if refusal::answer(error).is_some_and(refusal::is_namespace_ending) {
+        tracing::debug!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
+        return Action::requeue(shared.backoff.ends(&policy, uid(object)));
+    }
+    let failure = shared.backoff.failed(&policy, refusal::retry_after(error));
+    // Of a refusal the condition goes on to tell; of what goes on, a line now and then is enough.
+    let is_told = if error.is_retryable() {
+        failure.in_a_row.is_power_of_two() && (failure.is_lasting() || !error.is_expected())
+    } else {
+        failure.in_a_row == 1
+    };
+    if !is_told {
         tracing::debug!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
     } else if error.is_retryable() {
         tracing::warn!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
     } else {
         tracing::error!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
     }
-    Action::requeue(delay)
+    Action::requeue(failure.delay)
 }
 
-/// An error and all its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// An error and all its causes, on one line. The client's errors repeat their causes, and show
+/// answers of the API server as Rust would write them: here each thing is said once.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    match refusal::as_answer(error) {
+        Some(answer @ kube::Error::Api(_)) => return refusal::words(answer),
+        // It only says that there is a cause.
+        Some(kube::Error::Service(cause)) => return chain(&**cause),
+        _ => {}
+    }
+    let text = error.to_string();
+    let Some(cause) = error.source() else { return text };
+    let own = text.strip_suffix(&cause.to_string()).unwrap_or(&text);
+    let own = own.trim_end_matches([':', ' ']);
+    let cause = chain(cause);
+    if own.is_empty() { cause } else { format!("{own}: {cause}") }
+}
+
+fn uid(object: &DynamicObject) -> &str {
+    object.metadata.uid.as_deref().unwrap_or_default()
 }
 
 fn name(object: &DynamicObject) -> PolicyName {
@@ -188,29 +243,36 @@ pub enum ControllerEnd {
     LoseWatch,
 }
 
-/// Works until the token is cancelled, and lets the reconciles that run come to their end.
+/// Works until the token is cancelled, and lets the reconciles that run come to their end. While
+/// the gate is shut it only watches.
 pub async fn run(
     context: Context,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), ControllerEnd> {
     let backoff = Arc::new(Backoff::default());
-    let mut watches = watch::start(&context.client, &backoff);
-    context.metrics.show_policies(watches.caches.policies.clone());
+    let mut watches = watch::start(&context.client, &context.scope, &backoff);
+    let policies = watches.caches.policies.clone();
+    let stand_by = async {
+        watches.caches.wait_until_known().await;
+        readiness.set(true);
+        context.known.cancel();
+        tracing::info!(policies = policies.len(), "ready: everything has been read once");
+        context.gate.wait_until_open().await;
+    };
     tokio::select! {
-        synced = watches.caches.wait_until_synced() => if !synced { return Err(ControllerEnd::LoseWatch) },
+        () = stand_by => {}
+        () = pass_over(&mut watches.triggers) => return Err(ControllerEnd::LoseWatch),
+        _ = watches.tasks.join_next() => return Err(ControllerEnd::LoseWatch),
         () = shutdown.cancelled() => return Ok(()),
     }
-    readiness.set(true);
-    tracing::info!(
-        policies = watches.caches.policies.len(),
-        "ready: every policy is being looked at"
-    );
+    context.metrics.lead(policies.clone());
+    tracing::info!(policies = policies.len(), "every policy is being looked at");
 
-    let config = Config::default().concurrency(context.concurrency).debounce(DEBOUNCE);
-    let policies = watches.caches.policies.clone();
+    let config = Config::default().concurrency(context.limits.concurrency).debounce(DEBOUNCE);
     let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff });
-    let triggers = triggers(watches.triggers).take_until(shutdown.clone().cancelled_owned());
+    let triggers = triggers(&policies, watches.triggers);
+    let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
         |object, shared| reconcile_in_time(object, shared).boxed(),
         |object, error, shared| error_policy(&object, error, &shared),
@@ -235,8 +297,62 @@ pub async fn run(
     }
 }
 
-fn triggers<T: Send>(receiver: tokio::sync::mpsc::Receiver<T>) -> impl Stream<Item = T> {
-    stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|trigger| (trigger, receiver))
-    })
+type Triggers = mpsc::Receiver<ObjectRef<DynamicObject>>;
+
+/// Every policy will be looked at anyway, as soon as any is: what moves before that is in memory.
+/// Ends when there are no watches any more.
+async fn pass_over(triggers: &mut Triggers) {
+    while triggers.recv().await.is_some() {}
+}
+
+/// Every policy once, then those about which there is news.
+fn triggers(
+    policies: &Store<DynamicObject>,
+    news: Triggers,
+) -> impl Stream<Item = ObjectRef<DynamicObject>> + use<> {
+    let known = policies.state();
+    let known =
+        known.into_iter().map(|policy| ObjectRef::from_obj_with(&*policy, watch::resource()));
+    let news =
+        stream::unfold(
+            news,
+            |mut news| async move { news.recv().await.map(|policy| (policy, news)) },
+        );
+    stream::iter(known.collect::<Vec<_>>()).chain(news)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::client::RequestError;
+
+    #[test]
+    fn an_error_says_each_thing_once() {
+        let answer = || {
+            let status = Status::failure("it is full", "TooManyRequests").with_code(429);
+            kube::Error::Api(Box::new(status))
+        };
+        let write = ReconcileError::Apply(ApplyError::WriteCronJob(Box::new(answer())));
+        assert_eq!(
+            chain(&write),
+            "failed to apply the objects of the policy: failed to write the CronJob: \
+             it is full (429 TooManyRequests)"
+        );
+        let list = kube::runtime::watcher::Error::InitialListFailed(answer());
+        assert_eq!(
+            chain(&list),
+            "failed to perform initial object list: it is full (429 TooManyRequests)"
+        );
+        let late = RequestError::TakeTooLong(Duration::from_secs(10));
+        let late = ReconcileError::Publish(PublishError::WriteStatus(Box::new(
+            kube::Error::Service(Box::new(late)),
+        )));
+        assert_eq!(
+            chain(&late),
+            "failed to publish the state of the policy: failed to write the status: \
+             no answer within 10 s"
+        );
+    }
 }

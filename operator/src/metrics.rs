@@ -13,7 +13,7 @@ use kube::api::DynamicObject;
 use kube::runtime::reflector::Store;
 use policy::PolicyName;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::controller::FinishedRun;
@@ -27,6 +27,7 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     applies: IntCounterVec,
     run_duration: HistogramVec,
+    leader: IntGauge,
     counts: Counts,
     policies: Arc<OnceLock<Policies>>,
 }
@@ -68,18 +69,25 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let leader = IntGauge::new(
+            "pgsweep_operator_leader",
+            "1 for the operator that works and shows the policies' series; 0 for one that stands by.",
+        )?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(reconcile_duration.clone()))?;
         registry.register(Box::new(applies.clone()))?;
         registry.register(Box::new(run_duration.clone()))?;
         registry.register(Box::new(build))?;
+        registry.register(Box::new(leader.clone()))?;
         let (counts, policies) = (Counts::default(), Arc::default());
-        Ok(Self { reconciles, reconcile_duration, applies, run_duration, counts, policies })
+        Ok(Self { reconciles, reconcile_duration, applies, run_duration, leader, counts, policies })
     }
 
-    /// From now on shows the policies of this store, for as long as each is in it.
-    pub fn show_policies(&self, policies: Store<DynamicObject>) {
-        // They are shown once, when this operator begins to lead.
+    /// This operator works from now on: shows the policies of this store, for as long as each is
+    /// in it. Two that show the same policy would have it counted twice.
+    pub fn lead(&self, policies: Store<DynamicObject>) {
+        self.leader.set(1);
+        // They are shown once: who has lost the lease does not come back in this process.
         let _ = self.policies.set(Policies::new(policies, self.counts.clone()));
     }
 

@@ -35,6 +35,7 @@
 //! `cargo xtask test` starts the shared cluster and servers and names them in the environment; see
 //! [`settings`].
 
+pub mod api_proxy;
 pub mod chart;
 pub mod cluster;
 pub mod command;
@@ -45,6 +46,7 @@ mod hash;
 pub mod image;
 pub mod job;
 pub mod machine;
+pub mod operator;
 pub mod pooler;
 pub mod progress;
 pub mod proxy;

@@ -1,11 +1,12 @@
 //! The life of a release, as Helm's users know it: install, test, upgrade, roll back, uninstall,
 //! install again. On a cluster of its own, since there is one release a cluster.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::{chart, wait};
@@ -87,8 +88,7 @@ async fn tests_itself(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(scale.iter().chain(&["0"]).chain(&HERE)).await?;
     let gone = ["--for", "delete", "pod", "--selector", "app.kubernetes.io/component=operator"];
     cluster.kubectl(["wait"].iter().chain(&gone).chain(&HERE)).await?;
-    let failed = helm_test(cluster, "15s").await;
-    assert!(failed.is_err(), "{failed:?}");
+    refusal(helm_test(cluster, "15s").await)?;
     cluster.kubectl(scale.iter().chain(&["2"]).chain(&HERE)).await?;
     helm_test(cluster, "2m").await?;
     // Nothing of it stays.
@@ -116,7 +116,7 @@ async fn upgrades_and_rolls_back(cluster: &Cluster) -> Result<()> {
     let rollback = ["rollback", chart::RELEASE, "1", "--wait", "--timeout", "2m"];
     cluster.helm(rollback.iter().chain(&HERE)).await?;
     assert_eq!(variable(cluster, "PGSWEEP_STUCK_AFTER").await?, "5m");
-    cluster.get(admission).await.unwrap_err();
+    refusal(cluster.get(admission).await)?;
     reschedule(cluster, SHOP, "0 2 29 2 *").await?;
     follows(cluster, SHOP, "0 2 29 2 *").await?;
     assert_eq!(cron_job(cluster, SHOP).await?["metadata"]["uid"], before["metadata"]["uid"]);
@@ -155,8 +155,7 @@ async fn comes_back(cluster: &Cluster) -> Result<()> {
     follows(cluster, SHOP, "0 3 29 2 *").await?;
     cluster.helm(["uninstall", chart::RELEASE, "--wait"].iter().chain(&HERE)).await?;
 
-    let stranger = chart::helm(cluster, &["install", "other"], &chart, &[]).await.unwrap_err();
-    let stranger = format!("{stranger:#}");
+    let stranger = refusal(chart::helm(cluster, &["install", "other"], &chart, &[]).await)?;
     assert!(stranger.contains(CRD) && stranger.contains("ownership"), "{stranger}");
     chart::helm(cluster, &["upgrade", "--install", "other"], &chart, &["--take-ownership"]).await?;
     reschedule(cluster, SHOP, "0 4 29 2 *").await?;
@@ -176,7 +175,7 @@ async fn keeps_to_its_namespaces(cluster: &Cluster) -> Result<()> {
     assert_eq!(found["items"], json!([]), "{found}");
     let elsewhere = ["auth", "can-i", "list", CRD, "--namespace", BAKERY];
     let operator = "--as=system:serviceaccount:pgsweep-system:pgsweep-operator";
-    cluster.kubectl(elsewhere.iter().chain(&[operator])).await.unwrap_err();
+    refusal(cluster.kubectl(elsewhere.iter().chain(&[operator])).await)?;
 
     apply(cluster, BAKERY, &chart::sweep(&chart::delete_old())).await?;
     reschedule(cluster, SHOP, "0 5 29 2 *").await?;
@@ -185,6 +184,14 @@ async fn keeps_to_its_namespaces(cluster: &Cluster) -> Result<()> {
     let unseen = cluster.get(["sweep/codes", "--namespace", BAKERY]).await?;
     assert!(unseen["status"].is_null(), "{unseen}");
     Ok(())
+}
+
+/// What something failed with that has to fail.
+fn refusal<T: Debug>(answer: Result<T>) -> Result<String> {
+    match answer {
+        Ok(answer) => bail!("it did not fail: {answer:?}"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
 }
 
 async fn apply(cluster: &Cluster, namespace: &str, policy: &Value) -> Result<()> {

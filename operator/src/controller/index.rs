@@ -1,7 +1,7 @@
 //! What the watches know of CronJobs, Jobs and pods, found by policy: only the
 //! part of each object that a reconcile looks at, so that memory stays small.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -36,19 +36,23 @@ pub struct Entry<T> {
     pub value: T,
 }
 
+/// A namespace that a watch of its own follows; `None` for the one watch of all.
+pub type Place = Option<String>;
+
 /// Which policies an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
     These(Vec<PolicyName>),
-    /// The watch began anew, so anything may have changed.
-    All,
+    /// The watch of this place began anew, so anything there may have changed.
+    All(Place),
 }
 
-/// Objects of one kind, by policy. Read by many, written by the one watch that follows its kind.
+/// Objects of one kind, by policy. Read by many; each place is written by the one watch that
+/// follows its kind there.
 #[derive(Debug)]
 pub struct Index<T> {
     entries: RwLock<Entries<T>>,
-    synced: watch::Sender<bool>,
+    synced: watch::Sender<HashSet<Place>>,
 }
 
 #[derive(Debug)]
@@ -57,8 +61,8 @@ struct Entries<T> {
     policies: HashMap<String, PolicyName>,
     /// When objects went whose last word is kept.
     gone: HashMap<String, Instant>,
-    /// The next contents, while the watch lists all objects anew.
-    listed: Option<Vec<Entry<T>>>,
+    /// The next contents of a place, while its watch lists all objects anew.
+    listed: HashMap<Place, Vec<Entry<T>>>,
 }
 
 impl<T> Default for Index<T> {
@@ -67,9 +71,9 @@ impl<T> Default for Index<T> {
             by_policy: HashMap::new(),
             policies: HashMap::new(),
             gone: HashMap::new(),
-            listed: None,
+            listed: HashMap::new(),
         };
-        Self { entries: RwLock::new(entries), synced: watch::Sender::new(false) }
+        Self { entries: RwLock::new(entries), synced: watch::Sender::new(HashSet::new()) }
     }
 }
 
@@ -89,25 +93,29 @@ impl<T: Digest> Index<T> {
         own.any(|(uid, _)| entries.gone.contains_key(uid))
     }
 
-    /// Returns when all objects have been listed once.
-    pub async fn wait_until_synced(&self) {
+    /// Returns when all objects of the place have been listed once.
+    pub async fn wait_until_synced(&self, place: &Place) {
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+        let _ = self.synced.subscribe().wait_for(|synced| synced.contains(place)).await;
     }
 
-    /// Takes an event of the watch in.
-    pub fn follow(&self, event: Event<T::Object>) -> Touched {
+    /// Takes an event of the watch of a place in.
+    pub fn follow(&self, place: &Place, event: Event<T::Object>) -> Touched {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Init => entries.listed = Some(Vec::new()),
+            Event::Init => {
+                entries.listed.insert(place.clone(), Vec::new());
+            }
             Event::InitApply(object) => {
                 let entry = T::digest(&object);
-                entries.listed.get_or_insert_default().extend(entry);
+                entries.listed.entry(place.clone()).or_default().extend(entry);
             }
             Event::InitDone => {
-                entries.replace();
-                self.synced.send_replace(true);
-                return Touched::All;
+                entries.replace(place);
+                self.synced.send_modify(|synced| {
+                    synced.insert(place.clone());
+                });
+                return Touched::All(place.clone());
             }
             Event::Apply(object) => {
                 let before = object.uid().and_then(|uid| entries.remove(&uid));
@@ -153,16 +161,18 @@ impl<T> Entries<T> {
         Some(policy)
     }
 
-    /// A new list knows nothing of what is gone.
-    fn replace(&mut self) {
+    /// A new list knows nothing of what is gone, and nothing of other places.
+    fn replace(&mut self, place: &Place) {
         self.bury();
+        let is_elsewhere =
+            |policy: &PolicyName| place.as_ref().is_some_and(|name| *name != policy.namespace);
         let (gone, policies) = (&self.gone, &mut self.policies);
-        policies.retain(|uid, _| gone.contains_key(uid));
-        self.by_policy.retain(|_, own| {
-            own.retain(|uid, _| gone.contains_key(uid));
+        policies.retain(|uid, policy| is_elsewhere(policy) || gone.contains_key(uid));
+        self.by_policy.retain(|policy, own| {
+            own.retain(|uid, _| is_elsewhere(policy) || gone.contains_key(uid));
             !own.is_empty()
         });
-        for entry in self.listed.take().into_iter().flatten() {
+        for entry in self.listed.remove(place).into_iter().flatten() {
             self.insert(entry);
         }
     }
@@ -182,85 +192,4 @@ impl<T> Entries<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
-    use serde_json::json;
-
-    use super::*;
-
-    impl Digest for String {
-        type Object = ConfigMap;
-
-        fn digest(object: &ConfigMap) -> Option<Entry<Self>> {
-            let policy = object.labels().get("policy")?.clone();
-            let policy = PolicyName { namespace: object.namespace()?, name: policy };
-            Some(Entry { policy, uid: object.uid()?, value: object.name_any() })
-        }
-
-        fn is_last_word(&self) -> bool {
-            self == "name-last"
-        }
-    }
-
-    fn object(uid: &str, policy: &str) -> ConfigMap {
-        serde_json::from_value(json!({"metadata": {
-            "name": format!("name-{uid}"), "namespace": "shop", "uid": uid, "labels": {"policy": policy},
-        }}))
-        .expect("an object")
-    }
-
-    fn policy(name: &str) -> PolicyName {
-        PolicyName { namespace: "shop".into(), name: name.into() }
-    }
-
-    fn names(index: &Index<String>, name: &str) -> Vec<String> {
-        index.of(&policy(name)).iter().map(|value| (**value).clone()).collect()
-    }
-
-    #[test]
-    fn events_are_taken_in_and_say_whom_they_touch() {
-        let index = Index::<String>::default();
-        let these =
-            |names: &[&str]| Touched::These(names.iter().map(|name| policy(name)).collect());
-
-        assert_eq!(index.follow(Event::Apply(object("1", "a"))), these(&["a"]));
-        assert_eq!(index.follow(Event::Apply(object("1", "a"))), these(&["a"]));
-        assert_eq!(names(&index, "a"), ["name-1"]);
-        // Its label was edited: both policies must look.
-        assert_eq!(index.follow(Event::Apply(object("1", "b"))), these(&["a", "b"]));
-        assert_eq!((names(&index, "a").len(), names(&index, "b").len()), (0, 1));
-        assert_eq!(index.follow(Event::Delete(object("1", "b"))), these(&["b"]));
-        assert_eq!(index.follow(Event::Delete(object("1", "b"))), these(&[]));
-        assert!(index.entries.read().expect("lock").by_policy.is_empty());
-    }
-
-    #[test]
-    fn a_last_word_outlives_its_object_and_a_new_list() {
-        let index = Index::<String>::default();
-        index.follow(Event::Apply(object("last", "a")));
-        index.follow(Event::Delete(object("last", "a")));
-        assert!(index.has_gone(&policy("a")));
-        index.follow(Event::Init);
-        index.follow(Event::InitApply(object("2", "a")));
-        index.follow(Event::InitDone);
-        assert_eq!(names(&index, "a"), ["name-2", "name-last"]);
-        let long_ago = Instant::now().checked_sub(LINGER).expect("a machine that is up for longer");
-        index.entries.write().expect("lock").gone.insert("last".into(), long_ago);
-        assert_eq!(names(&index, "a"), ["name-2"]);
-        index.follow(Event::Delete(object("2", "a")));
-        assert!(index.entries.read().expect("lock").by_policy.is_empty());
-    }
-
-    #[test]
-    fn a_new_list_replaces_the_old_contents_at_once_and_only_when_it_is_complete() {
-        let index = Index::<String>::default();
-        index.follow(Event::Apply(object("1", "a")));
-        index.follow(Event::Init);
-        index.follow(Event::InitApply(object("2", "a")));
-        assert_eq!(names(&index, "a"), ["name-1"]);
-        assert!(!*index.synced.borrow());
-        assert_eq!(index.follow(Event::InitDone), Touched::All);
-        assert_eq!(names(&index, "a"), ["name-2"]);
-        assert!(*index.synced.borrow());
-    }
-}
+mod tests;

@@ -57,16 +57,17 @@ impl PublishError {
     }
 }
 
-/// Tells it.
+/// Tells it. Where failures are `is_lasting`, an event that cannot be created is passed over.
 pub async fn publish(
     observed: &Observed,
     publication: &Publication,
+    is_lasting: bool,
     metrics: &Metrics,
     client: &Client,
 ) -> Result<(), PublishError> {
     for draft in &publication.events {
         let event = draft.event(&observed.policy, observed.now);
-        create_event(draft.reason, &event, &observed.policy, client).await?;
+        create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
     metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
     if publication.status == observed.policy.status {
@@ -101,6 +102,7 @@ fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
 async fn create_event(
     reason: &'static str,
     event: &Event,
+    is_lasting: bool,
     policy: &ObservedPolicy,
     client: &Client,
 ) -> Result<(), PublishError> {
@@ -108,7 +110,7 @@ async fn create_event(
     match api.create(&PostParams::default(), event).await {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Ok(()),
-        Err(error) if is_transient(&error) => {
+        Err(error) if is_transient(&error) && !is_lasting => {
             Err(PublishError::CreateEvent { reason, source: Box::new(error) })
         }
         // The status is worth more than its event: a missing permission must not hide it.

@@ -2,29 +2,34 @@
 //! which policy to look at when something moves.
 //!
 //! A policy is watched as it is, not as a type: one that this version cannot
-//! read must not stop the watch of all others.
+//! read must not stop the watch of all others. Each kind has one watch, or one
+//! in each namespace that the operator is to look at: then no request goes
+//! beyond those.
 
-use std::collections::{BTreeMap, HashMap};
+mod persistent;
+mod policies;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{Config, Event, watcher};
-use kube::runtime::{WatchStreamExt as _, reflector};
+use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client, Resource};
-use policy::{CleanupPolicy, LABEL_POLICY, PolicyName};
+use policy::{CleanupPolicy, LABEL_POLICY};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::index::{Digest, Index, Touched};
+use super::index::{Digest, Index, Place, Touched};
 use super::observe::{ObservedCronJob, ObservedJob, ObservedPod};
-use crate::backoff::{Backoff, WatchBackoff};
+use crate::args::Scope;
+use crate::backoff::Backoff;
+use persistent::{News, Watch};
+use policies::Policies;
 
 /// `kubectl apply` leaves the whole object here a second time.
 const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -39,15 +44,40 @@ pub struct Caches {
     pub cron_jobs: Index<ObservedCronJob>,
     pub jobs: Index<ObservedJob>,
     pub pods: Index<ObservedPod>,
+    all_policies: Policies,
+    /// The places of which not everything is known yet.
+    unknown: watch::Sender<HashSet<Place>>,
 }
 
 impl Caches {
-    /// Returns when everything has been listed once; false if a watch ended before.
-    pub async fn wait_until_synced(&self) -> bool {
-        self.cron_jobs.wait_until_synced().await;
-        self.jobs.wait_until_synced().await;
-        self.pods.wait_until_synced().await;
-        self.policies.wait_until_ready().await.is_ok()
+    fn new(scope: &Scope) -> Self {
+        let all_policies = Policies::new();
+        Self {
+            policies: all_policies.store(),
+            cron_jobs: Index::default(),
+            jobs: Index::default(),
+            pods: Index::default(),
+            all_policies,
+            unknown: watch::Sender::new(scope.namespaces().into_iter().collect()),
+        }
+    }
+
+    /// Returns when everything has been listed once. A namespace that the operator may not look
+    /// into holds nobody up: it may not exist yet.
+    pub async fn wait_until_known(&self) {
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = self.unknown.subscribe().wait_for(HashSet::is_empty).await;
+    }
+
+    fn know(&self, place: &Place) {
+        self.unknown.send_if_modified(|unknown| unknown.remove(place));
+    }
+
+    /// The watch of a kind there was refused.
+    fn refuse(&self, place: &Place) {
+        if place.is_some() {
+            self.know(place);
+        }
     }
 }
 
@@ -64,113 +94,155 @@ pub struct Watches {
 }
 
 /// Starts the watches.
-pub fn start(client: &Client, backoff: &Arc<Backoff>) -> Watches {
-    let writer = Writer::new(resource());
-    let caches = Arc::new(Caches {
-        policies: writer.as_reader(),
-        cron_jobs: Index::default(),
-        jobs: Index::default(),
-        pods: Index::default(),
-    });
+pub fn start(client: &Client, scope: &Scope, backoff: &Arc<Backoff>) -> Watches {
+    let caches = Arc::new(Caches::new(scope));
     let (sender, triggers) = mpsc::channel(MOST_TRIGGERS);
-    let trigger = Trigger { caches: Arc::clone(&caches), sender };
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow_policies(client.clone(), writer, trigger.clone(), Arc::clone(backoff)));
-    tasks.spawn(follow(client.clone(), |caches| &caches.cron_jobs, trigger.clone()));
-    tasks.spawn(follow(client.clone(), |caches| &caches.jobs, trigger.clone()));
-    tasks.spawn(follow(client.clone(), |caches| &caches.pods, trigger));
+    for place in scope.namespaces() {
+        let follower = Follower {
+            place,
+            client: client.clone(),
+            caches: Arc::clone(&caches),
+            triggers: sender.clone(),
+        };
+        tasks.spawn(follower.clone().follow(|caches| &caches.cron_jobs));
+        tasks.spawn(follower.clone().follow(|caches| &caches.jobs));
+        tasks.spawn(follower.clone().follow(|caches| &caches.pods));
+        tasks.spawn(follower.follow_policies(Arc::clone(backoff)));
+    }
     Watches { caches, triggers, tasks }
 }
 
-/// Asks for reconciles.
+/// Follows a kind in one place, and asks for reconciles.
 #[derive(Clone)]
-struct Trigger {
+struct Follower {
+    place: Place,
+    client: Client,
     caches: Arc<Caches>,
-    sender: mpsc::Sender<ObjectRef<DynamicObject>>,
+    triggers: mpsc::Sender<ObjectRef<DynamicObject>>,
 }
 
-impl Trigger {
-    async fn send(&self, touched: Touched) {
+impl Follower {
+    async fn follow<T>(self, index: fn(&Caches) -> &Index<T>)
+    where
+        T: Digest,
+        T::Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send,
+    {
+        let api = match &self.place {
+            None => Api::<T::Object>::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+        };
+        let config = Config::default().labels(LABEL_POLICY).page_size(PAGE);
+        let kind = T::Object::kind(&()).into_owned();
+        let mut watch = Watch::new(api, config, kind, self.place.clone());
+        loop {
+            match watch.next().await {
+                News::Event(event) => {
+                    let touched = index(&self.caches).follow(&self.place, event);
+                    self.trigger(touched).await;
+                }
+                News::Refused => self.caches.refuse(&self.place),
+            }
+        }
+    }
+
+    /// Begins when all else there is known: a policy is not judged by half of what there is.
+    async fn follow_policies(self, backoff: Arc<Backoff>) {
+        self.caches.cron_jobs.wait_until_synced(&self.place).await;
+        self.caches.jobs.wait_until_synced(&self.place).await;
+        self.caches.pods.wait_until_synced(&self.place).await;
+        let api = match &self.place {
+            None => Api::<DynamicObject>::all_with(self.client.clone(), &resource()),
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource()),
+        };
+        let config = Config::default().page_size(PAGE);
+        let mut watch = Watch::new(api, config, resource().kind, self.place.clone());
+        let mut seen = Seen::default();
+        let mut listed = Vec::new();
+        loop {
+            match watch.next().await {
+                News::Event(Event::Init) => listed.clear(),
+                News::Event(Event::InitApply(mut object)) => {
+                    slim(&mut object);
+                    listed.push(object);
+                }
+                News::Event(Event::InitDone) => {
+                    let listed = std::mem::take(&mut listed);
+                    seen = listed.iter().map(sight).collect();
+                    let gone = self.caches.all_policies.replace(self.place.as_deref(), listed);
+                    self.caches.know(&self.place);
+                    for policy in gone {
+                        self.trigger_one(policy).await;
+                    }
+                    self.trigger(Touched::All(self.place.clone())).await;
+                }
+                News::Event(Event::Apply(mut object)) => {
+                    slim(&mut object);
+                    let (policy, news) = sight(&object);
+                    let is_waiting = backoff.is_waiting(&super::name(&object));
+                    self.caches.all_policies.follow(&Event::Apply(object));
+                    let is_asked = seen.insert(policy.clone(), news.clone()) != Some(news);
+                    // That only its status changed can be our own doing: it must not go round the
+                    // back-off of a policy that fails, and writes its failure each time.
+                    if is_asked || !is_waiting {
+                        self.trigger_one(policy).await;
+                    }
+                }
+                News::Event(Event::Delete(object)) => {
+                    let (policy, _) = sight(&object);
+                    seen.remove(&policy);
+                    self.caches.all_policies.follow(&Event::Delete(object));
+                    self.trigger_one(policy).await;
+                }
+                News::Refused => self.caches.refuse(&self.place),
+            }
+        }
+    }
+
+    async fn trigger(&self, touched: Touched) {
         match touched {
             Touched::These(names) => {
                 for name in names {
-                    self.send_one(&name).await;
+                    let policy = ObjectRef::new_with(&name.name, resource());
+                    self.trigger_one(policy.within(&name.namespace)).await;
                 }
             }
-            Touched::All => {
-                for policy in self.caches.policies.state() {
-                    let policy = ObjectRef::from_obj_with(policy.as_ref(), resource());
-                    // Nobody listens any more: the process is about to end.
-                    let _ = self.sender.send(policy).await;
+            Touched::All(place) => {
+                let there = self
+                    .caches
+                    .policies
+                    .state_filter(|policy| place.is_none() || policy.metadata.namespace == place);
+                for policy in there {
+                    self.trigger_one(ObjectRef::from_obj_with(policy.as_ref(), resource())).await;
                 }
             }
         }
     }
 
-    async fn send_one(&self, name: &PolicyName) {
-        let policy = ObjectRef::new_with(&name.name, resource()).within(&name.namespace);
-        let _ = self.sender.send(policy).await;
-    }
-}
-
-async fn follow_policies(
-    client: Client,
-    writer: Writer<DynamicObject>,
-    trigger: Trigger,
-    backoff: Arc<Backoff>,
-) {
-    let api = Api::<DynamicObject>::all_with(client, &resource());
-    let config = Config::default().page_size(PAGE);
-    let events = watcher(api, config).backoff(WatchBackoff::default()).modify(slim);
-    let mut events = pin!(reflector(writer, events));
-    let mut seen = HashMap::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Apply(object)) => {
-                let news = (object.metadata.uid.clone(), asked(&object));
-                let policy = ObjectRef::from_obj_with(&object, resource());
-                let is_asked = seen.insert(policy.clone(), news.clone()) != Some(news);
-                // That only its status changed can be our own doing: it must not go round the
-                // back-off of a policy that fails, and writes its failure each time.
-                if is_asked || !backoff.is_waiting(&super::name(&object)) {
-                    let _ = trigger.sender.send(policy).await;
-                }
-            }
-            Ok(Event::Delete(object)) => {
-                let policy = ObjectRef::from_obj_with(&object, resource());
-                seen.remove(&policy);
-                let _ = trigger.sender.send(policy).await;
-            }
-            Ok(Event::InitDone) => trigger.send(Touched::All).await,
-            Ok(Event::Init | Event::InitApply(_)) => {}
-            Err(error) => warn("CleanupPolicy", &error),
-        }
+    async fn trigger_one(&self, policy: ObjectRef<DynamicObject>) {
+        // Where nobody listens any more, the process is about to end.
+        let _ = self.triggers.send(policy).await;
     }
 }
 
 /// What a user asks of a policy: anything but its status.
-fn asked(object: &DynamicObject) -> (Option<i64>, Option<BTreeMap<String, String>>, bool) {
-    let metadata = &object.metadata;
-    (metadata.generation, metadata.annotations.clone(), metadata.deletion_timestamp.is_some())
-}
+type Asked = (Option<String>, Option<i64>, Option<BTreeMap<String, String>>, bool);
+/// What was last asked of each policy.
+type Seen = HashMap<ObjectRef<DynamicObject>, Asked>;
 
-async fn follow<T>(client: Client, index: fn(&Caches) -> &Index<T>, trigger: Trigger)
-where
-    T: Digest,
-    T::Object: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send,
-{
-    let api = Api::<T::Object>::all(client);
-    let config = Config::default().labels(LABEL_POLICY).page_size(PAGE);
-    let mut events = pin!(watcher(api, config).backoff(WatchBackoff::default()));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                let touched = index(&trigger.caches).follow(event);
-                trigger.send(touched).await;
-            }
-            Err(error) => warn(&T::Object::kind(&()), &error),
-        }
-    }
+fn sight(object: &DynamicObject) -> (ObjectRef<DynamicObject>, Asked) {
+    let metadata = &object.metadata;
+    let asked = (
+        metadata.uid.clone(),
+        metadata.generation,
+        metadata.annotations.clone(),
+        metadata.deletion_timestamp.is_some(),
+    );
+    (ObjectRef::from_obj_with(object, resource()), asked)
 }
 
 /// Leaves away what no reconcile looks at.
@@ -180,9 +252,4 @@ fn slim(object: &mut DynamicObject) {
     if let Some(annotations) = annotations {
         annotations.remove(ANNOTATION_LAST_APPLIED);
     }
-}
-
-/// The watch begins anew by itself, after a pause that grows.
-fn warn(kind: &str, error: &kube::runtime::watcher::Error) {
-    tracing::warn!(kind, error = %error, "the watch was interrupted");
 }
