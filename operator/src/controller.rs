@@ -10,6 +10,7 @@ mod apply;
 mod build;
 #[cfg(test)]
 pub mod examples;
+mod gate;
 mod index;
 mod observe;
 mod publish;
@@ -38,7 +39,7 @@ use crate::args::Scope;
 use crate::backoff::Backoff;
 use crate::leader::Gate;
 use crate::metrics::Metrics;
-use apply::{AppliedCronJob, ApplyError, Refusal};
+use apply::{ApplyError, Places, Refusal};
 use observe::ObserveError;
 use publish::PublishError;
 use watch::Caches;
@@ -70,10 +71,8 @@ pub struct Limits {
     /// Policies that are worked on at a time.
     pub concurrency: u16,
     /// Preflight Jobs under way at a time.
-    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
     pub preflight_concurrency: u16,
     /// The first wait after a preflight that failed; each is twice the one before it.
-    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
     pub preflight_retry: Duration,
     /// A Job whose pod has not started after this is stuck.
     #[expect(dead_code, reason = "read as soon as the operator knows stuck Jobs")]
@@ -84,6 +83,7 @@ struct Shared {
     context: Context,
     caches: Arc<Caches>,
     backoff: Arc<Backoff>,
+    places: Places,
 }
 
 /// Why a reconcile did not come to its end.
@@ -134,22 +134,22 @@ impl ReconcileError {
 
 /// Brings one policy up to date.
 async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, ReconcileError> {
-    let Context { client, settings, metrics, .. } = &shared.context;
+    let Context { client, settings, limits, metrics, .. } = &shared.context;
     let is_lasting = shared.backoff.is_lasting(&name(object));
 
     let observed = observe::observe(object, &shared.caches, client, now()).await?;
     let validated = validate::validate(&observed.policy);
-    let built = build::build(&observed, &validated, settings);
-    let applied = apply::apply(built, &observed, metrics, client).await;
-    let applied = applied.or_else(|error| refusal::tell(error, is_lasting))?;
+    let built = build::build(&observed, &validated, limits.preflight_retry, settings);
+    let gate = built.gate.clone();
+    let applied = apply::apply(built, &observed, &shared.places, metrics, client);
+    let applied = Box::pin(applied).await;
+    let applied = applied.or_else(|error| refusal::tell(error, is_lasting, gate))?;
     let publication = publish::publication(&observed, &validated, &applied);
     publish::publish(&observed, &publication, is_lasting, metrics, client).await?;
 
-    match applied.cron_job {
-        AppliedCronJob::Refused(refusal) => Err(ReconcileError::Refused(refusal)),
-        AppliedCronJob::Current { .. } | AppliedCronJob::Suspended(_) => {
-            Ok(Action::requeue(publication.look_again))
-        }
+    match applied.refusal() {
+        Some(refusal) => Err(ReconcileError::Refused(refusal.clone())),
+        None => Ok(Action::requeue(publication.look_again)),
     }
 }
 
@@ -270,7 +270,8 @@ pub async fn run(
     tracing::info!(policies = policies.len(), "every policy is being looked at");
 
     let config = Config::default().concurrency(context.limits.concurrency).debounce(DEBOUNCE);
-    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff });
+    let places = Places::new(context.limits.preflight_concurrency);
+    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff, places });
     let triggers = triggers(&policies, watches.triggers);
     let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(

@@ -49,7 +49,7 @@ pub use request::{Request, Verb};
 pub use watch::News;
 
 use crate::Cluster;
-use fault::{Deed, NewsDeed, Plan, due};
+use fault::{Deed, NewsDeed, due};
 use serve::Recorded;
 use upstream::Upstream;
 
@@ -90,8 +90,8 @@ struct Log {
     requests: Vec<Request>,
     /// How many of them came before the last reset.
     forgotten: usize,
-    plans: Vec<Plan<Request, Deed>>,
-    news_plans: Vec<Plan<News, NewsDeed>>,
+    plans: Vec<Fault>,
+    news_plans: Vec<NewsFault>,
     /// The first answer to each list, by path and query.
     lists: HashMap<String, Recorded>,
 }
@@ -144,16 +144,16 @@ impl ApiProxy {
     /// Lets something go wrong with requests. Of several faults for the same one the first strikes.
     #[must_use = "a fault that did not strike proves nothing"]
     pub fn fault(&self, fault: Fault) -> Strikes {
-        let strikes = fault.plan.strikes.clone();
-        self.shared.log().plans.push(fault.plan);
+        let strikes = fault.strikes.clone();
+        self.shared.log().plans.push(fault);
         strikes
     }
 
     /// Lets something go wrong with the news of watches.
     #[must_use = "a fault that did not strike proves nothing"]
     pub fn news_fault(&self, fault: NewsFault) -> Strikes {
-        let strikes = fault.plan.strikes.clone();
-        self.shared.log().news_plans.push(fault.plan);
+        let strikes = fault.strikes.clone();
+        self.shared.log().news_plans.push(fault);
         strikes
     }
 
@@ -174,8 +174,8 @@ impl ApiProxy {
     fn hold(&self, pick: Pick<Request>, number: usize, when: When, stop: Option<usize>) -> Hold {
         let what = format!("{pick:?}, number {number}");
         let (hold, place) = Hold::new(what, Arc::clone(&self.shared), stop);
-        let fault = Fault { plan: Plan::new(pick, Deed::Hold { when, stop, place }) };
-        self.shared.log().plans.push(fault.nth(number).plan);
+        let fault = Fault::new(pick, Deed::Hold { when, stop, place });
+        self.shared.log().plans.push(fault.nth(number));
         hold
     }
 
@@ -184,8 +184,8 @@ impl ApiProxy {
     pub fn hold_news(&self, pick: Pick<News>, number: usize) -> Hold {
         let what = format!("{pick:?}, number {number}");
         let (hold, place) = Hold::new(what, Arc::clone(&self.shared), None);
-        let fault = NewsFault { plan: Plan::new(pick, NewsDeed::Hold(place)) };
-        self.shared.log().news_plans.push(fault.nth(number).plan);
+        let fault = NewsFault::new(pick, NewsDeed::Hold(place));
+        self.shared.log().news_plans.push(fault.nth(number));
         hold
     }
 
@@ -269,7 +269,8 @@ impl Shared {
     }
 
     fn end_stop(&self, stop: usize) {
-        let of_this = |plan: &Plan<Request, Deed>| matches!(&plan.deed, Deed::Hold { stop: own, .. } if *own == Some(stop));
+        let of_this =
+            |plan: &Fault| matches!(&plan.deed, Deed::Hold { stop: own, .. } if *own == Some(stop));
         self.log().plans.retain(|plan| !of_this(plan));
         self.network.send_modify(|network| network.stops.retain(|own| *own != stop));
     }

@@ -219,9 +219,9 @@ async fn a_request_that_hangs_goes_on_or_is_cut_at_the_tests_word() -> Result<()
                     assert_eq!(scene.is_there(&name).await?, meanwhile, "{name}");
                     assert_eq!(scene.client.list().await?.code, 200, "all others pass");
                     if go_on {
-                        hang.release()
+                        hang.release();
                     } else {
-                        hang.cut()
+                        hang.cut();
                     }
                     anyhow::Ok(())
                 };

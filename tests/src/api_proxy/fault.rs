@@ -115,8 +115,9 @@ pub(super) fn json_response(body: Bytes) -> Response<Answer> {
     response
 }
 
+/// What is done to a request.
 #[derive(Debug, Clone)]
-pub(super) enum Deed {
+pub enum Deed {
     Refuse(Refusal),
     Expire,
     Cut(When),
@@ -138,8 +139,9 @@ impl Deed {
     }
 }
 
+/// What is done to a piece of news.
 #[derive(Debug, Clone)]
-pub(super) enum NewsDeed {
+pub enum NewsDeed {
     Drop,
     Repeat,
     RepeatLater,
@@ -147,146 +149,6 @@ pub(super) enum NewsDeed {
     Close,
     Expire,
     Hold(Place),
-}
-
-/// Something that goes wrong, once, from the first request on that it is for.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    pub(super) plan: Plan<Request, Deed>,
-}
-
-impl Fault {
-    /// The API server is not asked, and this is the answer.
-    #[must_use]
-    pub fn refuse(pick: Pick<Request>, refusal: Refusal) -> Self {
-        Self::of(pick, Deed::Refuse(refusal))
-    }
-
-    /// A watch is told that the version from which it begins is too old, as an API server tells it:
-    /// by its first word. The client has to list anew.
-    #[must_use]
-    pub fn expire(pick: Pick<Request>) -> Self {
-        Self::of(pick, Deed::Expire)
-    }
-
-    /// The connection is cut; at [`When::Answered`] it ends after the answer.
-    #[must_use]
-    pub fn cut(pick: Pick<Request>, when: When) -> Self {
-        Self::of(pick, Deed::Cut(when))
-    }
-
-    /// No answer comes, ever; what is asked is done, or not, as `when` says.
-    #[must_use]
-    pub fn silence(pick: Pick<Request>, when: When) -> Self {
-        Self::of(pick, Deed::Silence(when))
-    }
-
-    /// The request takes that much longer on its way.
-    #[must_use]
-    pub fn delay(pick: Pick<Request>, time: Duration) -> Self {
-        Self::of(pick, Deed::Delay(time))
-    }
-
-    /// Old news: the first answer that there was to a request of the same path and query, which
-    /// for a list are the objects of that time. The API server is asked where there was none.
-    #[must_use]
-    pub fn replay(pick: Pick<Request>) -> Self {
-        Self::of(pick, Deed::Replay)
-    }
-
-    fn of(pick: Pick<Request>, deed: Deed) -> Self {
-        Self { plan: Plan::new(pick, deed) }
-    }
-
-    /// At the request of this number, counted from 1, among those that it is for.
-    #[must_use]
-    pub fn nth(mut self, number: usize) -> Self {
-        self.plan.skip = number.saturating_sub(1);
-        self
-    }
-
-    /// At so many of them, one after the other.
-    #[must_use]
-    pub fn times(mut self, times: usize) -> Self {
-        self.plan.left = Some(times);
-        self
-    }
-
-    /// At all of them, until [`super::ApiProxy::lift`].
-    #[must_use]
-    pub fn always(mut self) -> Self {
-        self.plan.left = None;
-        self
-    }
-}
-
-/// Something that goes wrong with the news of a watch, once.
-#[derive(Debug, Clone)]
-pub struct NewsFault {
-    pub(super) plan: Plan<News, NewsDeed>,
-}
-
-impl NewsFault {
-    /// It is lost.
-    #[must_use]
-    pub fn drop(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::Drop)
-    }
-
-    /// It comes twice, one right after the other.
-    #[must_use]
-    pub fn repeat(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::Repeat)
-    }
-
-    /// It comes again after the next one of its stream.
-    #[must_use]
-    pub fn repeat_later(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::RepeatLater)
-    }
-
-    /// It comes after the next one of its stream.
-    #[must_use]
-    pub fn swap(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::Swap)
-    }
-
-    /// The stream ends before it.
-    #[must_use]
-    pub fn close(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::Close)
-    }
-
-    /// In its place an `ERROR` says 410, and the stream ends.
-    #[must_use]
-    pub fn expire(pick: Pick<News>) -> Self {
-        Self::of(pick, NewsDeed::Expire)
-    }
-
-    fn of(pick: Pick<News>, deed: NewsDeed) -> Self {
-        Self { plan: Plan::new(pick, deed) }
-    }
-
-    /// At the news of this number, counted from 1, among those that it is for.
-    #[must_use]
-    pub fn nth(mut self, number: usize) -> Self {
-        self.plan.skip = number.saturating_sub(1);
-        self
-    }
-
-    /// At so many of them, one after the other.
-    #[must_use]
-    pub fn times(mut self, times: usize) -> Self {
-        self.plan.left = Some(times);
-        self
-    }
-
-    /// At all of them, until [`super::ApiProxy::lift`].
-    #[must_use]
-    pub fn always(mut self) -> Self {
-        self.plan.left = None;
-        self
-    }
 }
 
 /// How often a fault has struck so far: a test whose fault did not has proved nothing.
@@ -301,8 +163,9 @@ impl Strikes {
     }
 }
 
+/// Something that goes wrong, once: at the first request, or the first news, that it is for.
 #[derive(Debug, Clone)]
-pub(super) struct Plan<T, D> {
+pub struct Plan<T, D> {
     pick: Pick<T>,
     skip: usize,
     /// Nothing for a plan that never ends.
@@ -311,9 +174,36 @@ pub(super) struct Plan<T, D> {
     pub(super) strikes: Strikes,
 }
 
+/// Something that goes wrong with a request.
+pub type Fault = Plan<Request, Deed>;
+
+/// Something that goes wrong with the news of a watch.
+pub type NewsFault = Plan<News, NewsDeed>;
+
 impl<T, D: Clone> Plan<T, D> {
     pub(super) fn new(pick: Pick<T>, deed: D) -> Self {
         Self { pick, skip: 0, left: Some(1), deed, strikes: Strikes::default() }
+    }
+
+    /// At that of this number, counted from 1, among those that it is for.
+    #[must_use]
+    pub fn nth(mut self, number: usize) -> Self {
+        self.skip = number.saturating_sub(1);
+        self
+    }
+
+    /// At so many of them, one after the other.
+    #[must_use]
+    pub fn times(mut self, times: usize) -> Self {
+        self.left = Some(times);
+        self
+    }
+
+    /// At all of them, until [`super::ApiProxy::lift`].
+    #[must_use]
+    pub fn always(mut self) -> Self {
+        self.left = None;
+        self
     }
 
     fn strike(&mut self, item: &T) -> Option<D> {
@@ -327,6 +217,84 @@ impl<T, D: Clone> Plan<T, D> {
         self.left = self.left.map(|left| left - 1);
         self.strikes.0.fetch_add(1, Ordering::AcqRel);
         Some(self.deed.clone())
+    }
+}
+
+impl Fault {
+    /// The API server is not asked, and this is the answer.
+    #[must_use]
+    pub fn refuse(pick: Pick<Request>, refusal: Refusal) -> Self {
+        Self::new(pick, Deed::Refuse(refusal))
+    }
+
+    /// A watch is told that the version from which it begins is too old, as an API server tells it:
+    /// by its first word. The client has to list anew.
+    #[must_use]
+    pub fn expire(pick: Pick<Request>) -> Self {
+        Self::new(pick, Deed::Expire)
+    }
+
+    /// The connection is cut; at [`When::Answered`] it ends after the answer.
+    #[must_use]
+    pub fn cut(pick: Pick<Request>, when: When) -> Self {
+        Self::new(pick, Deed::Cut(when))
+    }
+
+    /// No answer comes, ever; what is asked is done, or not, as `when` says.
+    #[must_use]
+    pub fn silence(pick: Pick<Request>, when: When) -> Self {
+        Self::new(pick, Deed::Silence(when))
+    }
+
+    /// The request takes that much longer on its way.
+    #[must_use]
+    pub fn delay(pick: Pick<Request>, time: Duration) -> Self {
+        Self::new(pick, Deed::Delay(time))
+    }
+
+    /// Old news: the first answer that there was to a request of the same path and query, which
+    /// for a list are the objects of that time. The API server is asked where there was none.
+    #[must_use]
+    pub fn replay(pick: Pick<Request>) -> Self {
+        Self::new(pick, Deed::Replay)
+    }
+}
+
+impl NewsFault {
+    /// It is lost.
+    #[must_use]
+    pub fn drop(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::Drop)
+    }
+
+    /// It comes twice, one right after the other.
+    #[must_use]
+    pub fn repeat(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::Repeat)
+    }
+
+    /// It comes again after the next one of its stream.
+    #[must_use]
+    pub fn repeat_later(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::RepeatLater)
+    }
+
+    /// It comes after the next one of its stream.
+    #[must_use]
+    pub fn swap(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::Swap)
+    }
+
+    /// The stream ends before it.
+    #[must_use]
+    pub fn close(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::Close)
+    }
+
+    /// In its place an `ERROR` says 410, and the stream ends.
+    #[must_use]
+    pub fn expire(pick: Pick<News>) -> Self {
+        Self::new(pick, NewsDeed::Expire)
     }
 }
 
@@ -345,7 +313,7 @@ mod tests {
         let pick = Pick::<Request>::requests().and("always", |_| true);
         let request = Request::read(&hyper::Request::new(()).into_parts().0, b"");
         let strikes = |fault: Fault| {
-            let mut plans = [fault.plan];
+            let mut plans = [fault];
             (1..=5).filter(|_| due(&mut plans, &request).is_some()).collect::<Vec<_>>()
         };
         let fault = || Fault::refuse(pick.clone(), Refusal::Conflict);

@@ -17,7 +17,7 @@ enum Order {
 
 /// The proxy's end.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub struct Place {
     reached: Arc<watch::Sender<bool>>,
     order: watch::Receiver<Order>,
 }

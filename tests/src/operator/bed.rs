@@ -1,5 +1,6 @@
 //! A cluster of the tests' own in which no operator runs.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -7,8 +8,8 @@ use tokio::sync::OnceCell;
 
 use super::login::Login;
 use super::process::Launch;
-use crate::cluster::Cluster;
 use crate::job::binary;
+use crate::{Cluster, Database};
 
 /// The version of the whole workspace, which is the tag of its images.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -18,6 +19,9 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct Bed {
     cluster: Cluster,
     login: Login,
+    /// Where the tests' Postgres listens for pods: that of the shared cluster, which these reach
+    /// just as well.
+    postgres: Ipv4Addr,
 }
 
 impl Bed {
@@ -26,23 +30,20 @@ impl Bed {
     pub async fn get() -> Result<Option<&'static Self>> {
         static BED: OnceCell<Option<Bed>> = OnceCell::const_new();
         // Each test says for itself that it is skipped.
-        if crate::cluster().await?.is_none() {
-            return Ok(None);
-        }
+        let Some(shared) = crate::cluster().await? else { return Ok(None) };
         let bed = BED.get_or_try_init(async || match crate::own_cluster().await? {
-            Some(cluster) => Self::furnish(cluster).await.map(Some),
+            Some(cluster) => Self::furnish(cluster, shared.host_address()).await.map(Some),
             None => anyhow::Ok(None),
         });
         Ok(bed.await?.as_ref())
     }
 
-    /// Makes one of a cluster in which no operator runs.
-    pub async fn furnish(cluster: Cluster) -> Result<Self> {
+    async fn furnish(cluster: Cluster, postgres: Ipv4Addr) -> Result<Self> {
         let image = job_image()?;
         let (login, loaded) =
             tokio::join!(Login::of_chart(&cluster, &[]), cluster.load_image(&image));
         loaded?;
-        Ok(Self { login: login?, cluster })
+        Ok(Self { login: login?, cluster, postgres })
     }
 
     /// The cluster.
@@ -55,6 +56,12 @@ impl Bed {
     #[must_use]
     pub fn login(&self) -> &Login {
         &self.login
+    }
+
+    /// The URL of a test's database, as pods of this cluster reach it.
+    #[must_use]
+    pub fn url(&self, database: &Database) -> String {
+        database.address().host(&self.postgres.to_string()).to_string()
     }
 
     /// An operator with that login, straight to the API server.

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// A label of everything that a test makes: a namespace has a ConfigMap of its own.
+/// A label of everything that a test makes: each namespace has one of Kubernetes' own.
 const LABEL: &str = "labelSelector=tests%3Dyes";
 
 pub struct Client {
@@ -28,7 +28,7 @@ pub struct Said {
 }
 
 impl Client {
-    /// The path of the ConfigMaps of the namespace.
+    /// The path of what the tests make.
     pub fn path(&self, rest: &str) -> String {
         format!("/api/v1/namespaces/{}/configmaps{rest}", self.namespace)
     }

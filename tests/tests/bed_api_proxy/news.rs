@@ -7,6 +7,8 @@ use tests::api_proxy::{Fault, News as Item, NewsFault, Pick, Verb};
 use crate::bed_api_proxy::client::News;
 use crate::{SILENCE, Scene, scene};
 
+type Make = fn(Pick<Item>) -> NewsFault;
+
 fn news() -> Pick<Item> {
     Pick::news_of("configmaps").kind("ADDED")
 }
@@ -30,7 +32,7 @@ async fn told(scene: &Scene<'_>, most: usize) -> Result<Vec<String>> {
 async fn news_are_passed_on_lost_repeated_and_swapped() -> Result<()> {
     scene(async |scene| {
         assert_eq!(told(scene, 3).await?, ["one", "two", "three"]);
-        let cases: [(fn(Pick<Item>) -> NewsFault, &[&str]); 6] = [
+        let cases: [(Make, &[&str]); 6] = [
             (NewsFault::drop, &["one", "three"]),
             (NewsFault::repeat, &["one", "two", "two", "three"]),
             (NewsFault::repeat_later, &["one", "two", "three", "two"]),
