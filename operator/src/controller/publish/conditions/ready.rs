@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use policy::{Mode, condition, reason};
 
-use super::{Saying, find};
+use super::{LONGEST_MESSAGE, Saying, cut, find};
 use crate::controller::apply::{AppliedCronJob, AppliedPreflight};
 use crate::controller::build::{Applied, Resources};
 use crate::controller::gate::Hold;
@@ -29,7 +29,8 @@ pub(super) fn ready(
         Ok(valid) => of_right_policy(observed, valid, applied),
     };
     if saying.status != "True" && is_suspended(observed) {
-        saying.message += SUSPENDED_TOO;
+        let room = LONGEST_MESSAGE.saturating_sub(SUSPENDED_TOO.len());
+        saying.message = cut(&saying.message, room) + SUSPENDED_TOO;
     }
     (saying, also)
 }
