@@ -11,8 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::workspace;
 
 const WORDS: &str = "policy/src/crd/words.rs";
-const METRICS: [&str; 2] =
-    ["operator/src/metrics.rs", "operator/src/metrics/policies/families.rs"];
+const METRICS: [&str; 2] = ["operator/src/metrics.rs", "operator/src/metrics/policies/families.rs"];
 const DOCUMENT: &str = "docs/operations.md";
 /// Tests that run the operator, or the chart, on a real cluster.
 const TESTS: [&str; 3] = ["e2e_", "operator_", "reconcile_"];

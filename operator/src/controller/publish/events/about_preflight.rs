@@ -21,9 +21,9 @@ pub(super) fn preflight_drafts(
             let missing_index = plan.and_then(missing_index_draft);
             [succeeded_draft(now, plan)].into_iter().chain(missing_index).collect()
         }
-        PreflightState::Retrying | PreflightState::Failed
-            if before.is_none_or(|last| last.message != now.message) =>
-        {
+        // Also while the next try is under way already: where it was overdue, one look at the policy
+        // reads the end of the one and begins the other.
+        _ if !now.message.is_empty() && before.is_none_or(|last| last.message != now.message) => {
             vec![failed_draft(now)]
         }
         _ => Vec::new(),

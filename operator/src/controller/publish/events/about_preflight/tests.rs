@@ -80,3 +80,12 @@ fn what_is_wrong_is_told_once_however_often_it_is_tried() {
     assert_ne!(keys(&other), first);
     assert_eq!(events(&mut other).len(), 1);
 }
+
+#[test]
+fn what_was_wrong_is_told_though_the_next_try_has_begun() {
+    let mut observed = preflighted(2, Some(&missing("app.codes")));
+    let told = events(&mut observed);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let status = observed.policy.status.preflight.as_ref().expect("a preflight");
+    assert_eq!((status.state, status.attempts), (policy::PreflightState::Running, 2));
+}
