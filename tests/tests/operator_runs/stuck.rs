@@ -92,7 +92,7 @@ async fn a_job_that_misses_its_deadline_says_whether_its_pod_ever_began() -> Res
         let runs = &scene.runs;
         runs.scheduled(&tests::runs::slow(5)).await?;
         runs.unlike("never", |spec| {
-            spec["activeDeadlineSeconds"] = json!(10);
+            spec["activeDeadlineSeconds"] = json!(45);
             spec["template"]["spec"]["nodeSelector"] = json!({"example.com/no": "where"});
         })
         .await?;
