@@ -153,7 +153,8 @@ fn missing_secret(observed: &Observed) -> Option<String> {
         jobs.any(|job| job.uid == job_uid && job.ending.is_none())
     };
     let waiting =
-        observed.pods.iter().filter(|pod| active(&pod.job_uid)).find_map(|pod| {
+        // One that is going, or gone, says nothing of the one that comes in its place.
+        observed.pods.iter().filter(|pod| active(&pod.job_uid) && pod.deletion.is_none()).find_map(|pod| {
             match &pod.container {
                 Container::Waiting { reason, message }
                     if reason == CONFIG_ERROR && message.to_lowercase().contains("secret") =>
