@@ -10,7 +10,7 @@ use tests::cluster::Namespace;
 use tests::operator::{Bed, Operator};
 use tests::{chart, wait};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long the operator waits for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
