@@ -25,6 +25,13 @@ const SLACK: Duration = Duration::from_secs(10);
 /// Enough that some are always under way.
 const MANY: usize = 30;
 
+/// Which operator, by its identity.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    Of(&'static str),
+    NotOf(&'static str),
+}
+
 /// A namespace with a Lease, and who may use it.
 struct Scene<'a> {
     bed: &'a Bed,
@@ -102,21 +109,18 @@ impl Scene<'_> {
         Ok(holder.starts_with(&identity))
     }
 
-    /// What the operator of this name wrote since the audit log was so long, but for its lease. One
-    /// that is behind a proxy has no name.
-    fn writes(&self, identity: Option<&str>, since: usize) -> Result<Vec<String>> {
+    /// What one of the operators wrote since the audit log was so long, but for its lease.
+    fn writes(&self, whose: Whose, since: usize) -> Result<Vec<String>> {
         let path = self.bed.cluster().audit_log();
         let log = fs::read_to_string(path).context("failed to read the audit log")?;
         let name = self.namespace.name();
-        let agent = |identity: &str| format!("({name}-{identity}_");
-        let others = [agent("one"), agent("two")];
         let mut writes = Vec::new();
         for line in log.get(since..).unwrap_or_default().lines() {
-            let sent = match identity {
-                Some(identity) => line.contains(&agent(identity)),
-                None => !others.iter().any(|other| line.contains(other)),
+            let (agent, wanted) = match whose {
+                Whose::Of(identity) => (format!("({name}-{identity}_"), true),
+                Whose::NotOf(identity) => (format!("({name}-{identity}_"), false),
             };
-            if !sent || !line.contains(name) {
+            if line.contains(&agent) != wanted || !line.contains(name) {
                 continue;
             }
             let entry: Value = serde_json::from_str(line).context("the audit log is no JSON")?;
@@ -204,7 +208,7 @@ async fn one_of_two_works_and_counts_and_at_its_end_hands_over_at_once() -> Resu
         let metrics = standby.metrics().await?;
         assert!(!metrics.contains("pgsweep_policy_"), "{metrics}");
         assert!(reconciles(&standby).await? < 1.0);
-        let writes = scene.writes(Some("two"), 0)?;
+        let writes = scene.writes(Whose::Of("two"), 0)?;
         assert!(writes.is_empty(), "{writes:?}");
 
         let asked = Instant::now();
@@ -282,7 +286,7 @@ async fn a_leader_that_was_frozen_writes_nothing_after_it_wakes() -> Result<()> 
         let (mut leader, standby) = scene.pair().await?;
         scene.apply(&many(), JANUARY).await?;
         wait::until("some of the work to be done", PATIENCE, async || {
-            let written = scene.writes(Some("one"), 0)?.len();
+            let written = scene.writes(Whose::Of("one"), 0)?.len();
             Ok((written >= 5).then_some(()))
         })
         .await?;
@@ -301,7 +305,7 @@ async fn a_leader_that_was_frozen_writes_nothing_after_it_wakes() -> Result<()> 
         wait::until("it to end", PATIENCE, async || Ok(leader.has_ended()?.then_some(()))).await?;
         let said = leader.said()?;
         assert!(said.contains("lost the lease"), "{said}");
-        let writes = scene.writes(Some("one"), before)?;
+        let writes = scene.writes(Whose::Of("one"), before)?;
         assert!(writes.is_empty(), "{writes:?}");
         assert!(leads(&standby).await?);
         assert!(scene.is_held_by("two").await?);
@@ -319,9 +323,10 @@ async fn a_leader_that_cannot_renew_stops_writing_and_ends() -> Result<()> {
         let mut leader = scene.start("one", Some(&proxy)).await?;
         lead(&leader, PATIENCE).await?;
         let standby = scene.start("two", None).await?;
+        scene.apply(&many(), JANUARY).await?;
         let renewals = Pick::of(Verb::Update, "leases");
         let broken = proxy.fault(Fault::refuse(renewals, Refusal::InternalError).always());
-        let mut schedules = [JANUARY, JUNE].iter().cycle();
+        let mut schedules = [JUNE, JANUARY].iter().cycle();
         wait::until("it to end", PATIENCE, async || {
             // So that it always has something to write.
             scene.apply(&many(), schedules.next().copied().unwrap_or(JUNE)).await?;
@@ -334,7 +339,7 @@ async fn a_leader_that_cannot_renew_stops_writing_and_ends() -> Result<()> {
         // Both clocks are this machine's, and both times have the same form.
         let lease = scene.lease().await?;
         let taken = lease["acquireTime"].as_str().context("the lease says since when")?;
-        let last = scene.writes(None, 0)?.pop().context("it has written")?;
+        let last = scene.writes(Whose::NotOf("two"), 0)?.pop().context("it has written")?;
         ensure!(last.as_str() < taken, "{last} after the other began at {taken}");
         scene.apply(&many(), JUNE).await?;
         standby.explain(scene.scheduled(&many(), JUNE).await)?;
