@@ -5,9 +5,11 @@
 
 mod conditions;
 mod events;
+mod history;
 mod patch;
 mod preview;
 pub mod run;
+mod schedule;
 mod status;
 pub mod words;
 
@@ -59,27 +61,32 @@ impl PublishError {
     }
 }
 
-/// Tells it. Where failures are `is_lasting`, an event that cannot be created is passed over.
+/// Tells it, and says whether that has replaced the version that was observed. Where failures are
+/// `is_lasting`, an event that cannot be created is passed over.
 pub async fn publish(
     observed: &Observed,
     publication: &Publication,
     is_lasting: bool,
     metrics: &Metrics,
     client: &Client,
-) -> Result<(), PublishError> {
+) -> Result<bool, PublishError> {
     for draft in &publication.events {
         let event = draft.event(&observed.policy, observed.now);
         create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
-    metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
+    // Until the status is written they all can come again.
+    let counted = publication.status.counted_jobs.iter().cloned();
+    let told = publication.runs.iter().map(|run| run.status.uid.clone());
+    let remembered: Vec<_> = counted.chain(told).collect();
+    metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
     let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
-        return Ok(());
+        return Ok(false);
     };
-    write_status(&observed.policy, &changes, client).await?;
+    let has_replaced = write_status(&observed.policy, &changes, client).await?;
     for run in &publication.runs {
         log_run(&observed.policy, run);
     }
-    Ok(())
+    Ok(has_replaced)
 }
 
 fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
@@ -135,7 +142,7 @@ async fn write_status(
     policy: &ObservedPolicy,
     changes: &Value,
     client: &Client,
-) -> Result<(), PublishError> {
+) -> Result<bool, PublishError> {
     let resource = ApiResource::erase::<CleanupPolicy>(&());
     let body = json!({
         "metadata": {"uid": policy.uid, "resourceVersion": policy.resource_version},
@@ -146,7 +153,7 @@ async fn write_status(
     let parameters =
         PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     match api.patch_status(&policy.name.name, &parameters, &Patch::Merge(&body)).await {
-        Ok(_) => Ok(()),
+        Ok(now) => Ok(now.metadata.resource_version.as_ref() != Some(&policy.resource_version)),
         Err(error) if is_conflict(&error) => Err(PublishError::StatusConflict),
         Err(error) => Err(PublishError::WriteStatus(Box::new(error))),
     }
