@@ -5,7 +5,10 @@ mod report;
 mod shown;
 
 use jiff::Timestamp;
-use policy::{Plan, Policy, PreflightProblem, PreflightReport};
+use policy::{
+    Mode, Plan, Policy, PreflightProblem, PreflightReport, SchemaProblem, SchemaProblemKind,
+};
+use sqlx::{Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::PlanArgs;
@@ -13,6 +16,7 @@ use crate::database::address::ConnectionWarning;
 use crate::database::{self, Database, Purpose};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::ledger::install::{self, Unready};
 use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
@@ -28,8 +32,10 @@ pub async fn plan(args: &PlanArgs, cancelled: CancellationToken) -> Exit {
     let sources = match load::sources_or_words(&args.policies, args.output, unread) {
         Ok(sources) => sources,
         Err(message) => {
-            let problem = report::invalid_spec(message);
-            tell_operator(args, &report::unread(run_id(args), vec![problem]), Exit::Wrong);
+            if args.asks_a_database() {
+                let problem = report::invalid_spec(message);
+                tell_operator(args, &report::unread(run_id(args), vec![problem]), Exit::Wrong);
+            }
             return Exit::Wrong;
         }
     };
@@ -179,9 +185,38 @@ async fn look(args: &PlanArgs, policy: &Policy) -> Result<Looked, Refusal> {
     let mut database = Database::connect(&address, args.connect.connect_timeout, &token).await?;
     let mut snapshot = database.begin(Purpose::Measure, policy.execution()).await?;
     let now = database::now(&mut snapshot).await?;
-    let plan = preflight::plan(&mut snapshot, policy, now).await?;
+    let lacking = ledger_lacks(&mut snapshot, policy).await?;
+    let plan = match (preflight::plan(&mut snapshot, policy, now).await, lacking) {
+        (Ok(plan), None) => plan,
+        (Ok(_), Some(lacking)) => return Err(Refusal::Schema(vec![lacking])),
+        // Whoever mends it should hear in one go what is lacking.
+        (Err(Refusal::Schema(mut problems)), lacking) => {
+            problems.extend(lacking);
+            return Err(Refusal::Schema(problems));
+        }
+        (Err(refusal), _) => return Err(refusal),
+    };
     let held = measure::held(&mut snapshot, &plan, now).await?;
     let verdict = measure::guard_verdict(&mut snapshot, &plan, &held, now).await?;
     snapshot.commit().await.map_err(Failure::from)?;
     Ok(Looked { plan, held, verdict, connection, now })
+}
+
+/// What the role lacks on the ledger, without which no run changes a row. Where nothing else keeps it
+/// from that, a run makes the ledger.
+async fn ledger_lacks(
+    snapshot: &mut Transaction<'_, Postgres>,
+    policy: &Policy,
+) -> Result<Option<SchemaProblem>, Failure> {
+    if policy.mode() == Mode::DryRun {
+        return Ok(None);
+    }
+    let changed: Vec<_> = policy.rules().iter().map(policy::Rule::table).collect();
+    match install::check(snapshot, &changed).await {
+        Ok(()) => Ok(None),
+        Err(Unready::Failed(failure)) => Err(failure),
+        Err(Unready::Lines { message, .. }) => {
+            Ok(Some(SchemaProblem::new("", SchemaProblemKind::PrivilegeMissing, message)))
+        }
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use policy::{ActionKind, Mode, PreflightReport, Strategy};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
-use tests::job::{Ended, Launch, policy, with};
+use tests::job::{self, Ended, Launch, policy, with};
 use tests::{Database, wait};
 
 const RULES: &str = "
@@ -169,6 +169,40 @@ async fn each_problem_says_whether_it_may_pass_without_an_edit() -> Result<()> {
         assert!(ended.output.contains("preflight failed: rule "), "{}", ended.output);
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_role_without_a_ledger_fails_the_preflight_of_a_policy_that_changes_rows() -> Result<()> {
+    let database = codes().await?;
+    let url = database.create_user().await?.to_string();
+    let role = url.split("//").nth(1).and_then(|rest| rest.split(':').next()).context("a role")?;
+    let grant = format!("GRANT USAGE ON SCHEMA app TO {role}; GRANT ALL ON app.codes TO {role}");
+    database.execute(&grant).await?;
+    let dry = with(policy(RULES), "/mode", json!("DryRun"));
+    let lacking = |words: &'static str| {
+        let url = url.clone();
+        async move {
+            let (ended, report) = look(&policy(RULES), &url).await?;
+            assert_eq!(ended.code, Some(2), "{words}: {}", ended.output);
+            let [problem] = report.problems.as_slice() else { anyhow::bail!("{report:?}") };
+            let named = (problem.name.as_str(), problem.rule.as_str(), problem.may_pass);
+            assert_eq!(named, ("PrivilegeMissing", "", true), "{problem:?}");
+            assert!(problem.message.contains(words), "{problem:?}");
+            Ok(())
+        }
+    };
+    lacking("the ledger (schema pgsweep) is missing").await?;
+    let (ended, report) = look(&dry, &url).await?;
+    assert_eq!((ended.code, report.problems.len()), (Some(0), 0), "{}", ended.output);
+    assert_eq!(report.mode, Mode::DryRun);
+    let made = job::pgsweep(&database.url(), &["init"]).await?;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    lacking("lacks privileges on the ledger").await?;
+    let given = job::pgsweep(&database.url(), &["init", "--role", role]).await?;
+    assert_eq!(given.code, Some(0), "{}", given.stderr);
+    let (ended, _) = look(&policy(RULES), &url).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    database.execute(&format!("DROP OWNED BY {role}")).await
 }
 
 #[tokio::test]
