@@ -1,9 +1,9 @@
 use policy::{ActionKind, CronJobRef, Mode, RunResult, StopReason, reason};
 use serde_json::json;
 
+use super::about_run::run_draft;
 use super::*;
 use crate::controller::apply::{AppliedCronJob, Change};
-use super::about_run::run_draft;
 use crate::controller::examples::{self, applied, now};
 use crate::controller::publish::status::publication;
 use crate::controller::validate::validate;
