@@ -1,14 +1,18 @@
 //! The command line. Every flag has an environment variable, so that a pod
 //! template and a shell say the same.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use policy::{Identifier, IdentifierProblem, RunResult};
+use policy::{Identifier, IdentifierProblem, Policy, RunResult};
 
 use crate::database::address::Address;
 use crate::failure::Failure;
+
+/// Where kubelet looks for it, unless the container says otherwise.
+const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Gives ephemeral rows in Postgres an end of life.
 #[derive(Debug, Parser)]
@@ -115,6 +119,17 @@ pub struct PlanArgs {
     /// How the result is printed
     #[arg(short, long, env = "PGSWEEP_OUTPUT", value_enum, default_value = "table")]
     pub output: Output,
+
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+impl PlanArgs {
+    /// Whether a database is asked: in a Job always, where a Secret without a URL is a problem to be
+    /// told.
+    pub fn asks_a_database(&self) -> bool {
+        !self.connect.url().is_empty() || self.job.uid().is_some()
+    }
 }
 
 /// `pgsweep run`
@@ -134,13 +149,34 @@ pub struct RunArgs {
     #[arg(short, long, env = "PGSWEEP_OUTPUT", value_enum, default_value = "table")]
     pub output: Output,
 
-    /// UID of the Job; a random id elsewhere
+    #[command(flatten)]
+    pub job: JobArgs,
+}
+
+/// The Job that a run or a plan is made in.
+#[derive(Debug, clap::Args)]
+pub struct JobArgs {
+    /// UID of the Job; a run elsewhere has a random id
     #[arg(long, env = "PGSWEEP_JOB_UID", value_name = "UID")]
-    pub job_uid: Option<String>,
+    job_uid: Option<String>,
 
     /// A file for the short report [default: /dev/termination-log where that exists]
     #[arg(long, env = "PGSWEEP_TERMINATION_LOG", value_name = "FILE")]
-    pub termination_log: Option<std::path::PathBuf>,
+    termination_log: Option<PathBuf>,
+}
+
+impl JobArgs {
+    /// UID of the Job; none elsewhere.
+    pub fn uid(&self) -> Option<&str> {
+        self.job_uid.as_deref().filter(|uid| !uid.is_empty())
+    }
+
+    /// The file for the short report, where there is one.
+    pub fn termination_log(&self) -> Option<&Path> {
+        let default = Path::new(DEFAULT_TERMINATION_LOG);
+        let named = self.termination_log.as_deref().filter(|path| !path.as_os_str().is_empty());
+        named.or_else(|| default.exists().then_some(default))
+    }
 }
 
 /// How a database is reached.
@@ -169,8 +205,21 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// Where the database is, and by what it is trusted.
     pub fn address(&self) -> Result<Address, Failure> {
-        let url = self.database_url.as_deref().unwrap_or_default();
-        Address::parse(url, self.database_ca.as_deref())
+        Address::parse(self.url(), self.database_ca.as_deref())
+    }
+
+    /// The same for one policy: in a Job a failure names the keys of its Secrets.
+    pub fn address_for(&self, policy: &Policy, job: &JobArgs) -> Result<Address, Failure> {
+        match job.uid() {
+            Some(_) => {
+                Address::parse_in_job(self.url(), self.database_ca.as_deref(), policy.database())
+            }
+            None => self.address(),
+        }
+    }
+
+    fn url(&self) -> &str {
+        self.database_url.as_deref().unwrap_or_default()
     }
 }
 

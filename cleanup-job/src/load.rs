@@ -3,11 +3,10 @@
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
-use policy::{Policy, Problem};
+use policy::{Mode, Policy, Problem};
 use serde_json::Value;
 
 use crate::args::{Output, PolicyArgs};
-use crate::exit::Exit;
 use crate::output;
 
 /// One document and where it stood.
@@ -31,21 +30,28 @@ impl Source {
         let namespace = field("/metadata/namespace").unwrap_or("default");
         format!("{namespace}/{}", field("/metadata/name").unwrap_or("?"))
     }
+
+    /// The mode, as far as it can be told.
+    pub fn mode(&self) -> Mode {
+        let is_dry_run = self.document.pointer("/spec/mode") == Some(&"DryRun".into());
+        if is_dry_run { Mode::DryRun } else { Mode::Enforce }
+    }
 }
 
-/// Every document, or the end: the log says why, and a program gets `object` of the same words.
-pub fn sources_or_end(
+/// Every document, or why there is none: the log says so, and a program gets `object` of the same
+/// words.
+pub fn sources_or_words(
     args: &PolicyArgs,
     format: Output,
     object: impl FnOnce(&str) -> Value,
-) -> Result<Vec<Source>, Exit> {
+) -> Result<Vec<Source>, String> {
     sources(args).map_err(|error| {
         let message = format!("{error:#}");
         tracing::error!("{message}");
         if format != Output::Table {
             output::object(format, &object(&message));
         }
-        Exit::Wrong
+        message
     })
 }
 

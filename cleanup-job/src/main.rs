@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     }
     let exit = match command {
         Command::Validate(args) => validate::validate(&args),
-        Command::Plan(args) => plan::plan(&args).await,
+        Command::Plan(args) => plan::plan(&args, runtime::shutdown::token()).await,
         Command::History(args) => history::history(&args).await,
         Command::Init(args) => init::init(&args).await,
         Command::Release(args) => release::release(&args).await,

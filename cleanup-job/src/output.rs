@@ -3,17 +3,14 @@
 //! to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use policy::{Mode, Problem, RunReport, RunResult, StopReason};
 use serde::Serialize;
 
-use crate::args::{Output, RunArgs};
+use crate::args::{JobArgs, Output, RunArgs};
 use crate::exit::Exit;
 use crate::run::outcome;
-
-const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// Publishes the report of a run: termination message, standard output, log.
 pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
@@ -43,7 +40,7 @@ pub fn report(args: &RunArgs, report: &RunReport, exit: Exit) {
     let another_is_wrong =
         report.result == RunResult::Skipped && report.stop_reason == StopReason::Blocked;
     if !another_is_wrong {
-        terminate_with(args, &report.termination_message());
+        terminate_with(&args.job, &report.termination_message());
     }
     match args.output {
         Output::Table => print(&run_table(report)),
@@ -56,19 +53,15 @@ pub fn nothing_to_run(args: &RunArgs, message: &str) {
     tracing::error!("{message}");
     let report =
         outcome::not_run(String::new(), Mode::Enforce, RunResult::Failed, message.to_owned());
-    terminate_with(args, &report.termination_message());
+    terminate_with(&args.job, &report.termination_message());
     if args.output != Output::Table {
         object(args.output, &report);
     }
 }
 
-fn terminate_with(args: &RunArgs, message: &str) {
-    let default = Path::new(DEFAULT_TERMINATION_LOG);
-    let path = match &args.termination_log {
-        Some(path) if !path.as_os_str().is_empty() => path,
-        _ if default.exists() => default,
-        _ => return,
-    };
+/// Writes the short report where kubelet reads it, if there is such a file.
+pub fn terminate_with(job: &JobArgs, message: &str) {
+    let Some(path) = job.termination_log() else { return };
     if let Err(error) = std::fs::write(path, message) {
         let path = path.display();
         tracing::error!(%path, %error, "the termination message could not be written");

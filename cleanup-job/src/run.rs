@@ -11,7 +11,6 @@ use policy::{Mode, Plan, Policy, Problem, RunReport, RunResult, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
-use crate::database::address::Address;
 use crate::database::{self, Database, Purpose};
 use crate::execute::{Context, Done, ReplicaLag, execute};
 use crate::exit::Exit;
@@ -71,8 +70,7 @@ fn checked_policies(args: &RunArgs) -> Result<Vec<Policy>, Exit> {
 }
 
 fn not_run(args: &RunArgs, source: &Source, checked: &Result<Policy, Vec<Problem>>) -> RunReport {
-    let dry_run = args.dry_run || source.document.pointer("/spec/mode") == Some(&"DryRun".into());
-    let mode = if dry_run { Mode::DryRun } else { Mode::Enforce };
+    let mode = if args.dry_run { Mode::DryRun } else { source.mode() };
     match checked {
         Ok(_) => {
             let message = "another policy of the same call is wrong".to_owned();
@@ -91,8 +89,7 @@ async fn run_policy(
     cancelled: &CancellationToken,
 ) -> (RunReport, Exit) {
     let began = Instant::now();
-    let job_uid = args.job_uid.clone().filter(|uid| !uid.is_empty());
-    let run_id = job_uid.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let run_id = args.job.uid().map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned);
     tracing::info!(
         policy.namespace = policy.name().namespace,
         policy.name = policy.name().name,
@@ -154,12 +151,7 @@ impl<'a> Call<'a> {
     /// the same whenever the run has to connect again.
     fn read_address(&self, outcome: &mut Outcome) -> Result<(), Ending> {
         let Self { args, policy, .. } = *self;
-        let url = args.connect.database_url.as_deref().unwrap_or_default();
-        let ca = args.connect.database_ca.as_deref();
-        let address = match &args.job_uid {
-            Some(_) => Address::parse_in_job(url, ca, policy.database()),
-            None => Address::parse(url, ca),
-        }?;
+        let address = args.connect.address_for(policy, &args.job)?;
         outcome.connecting(&address.announce());
         Ok(())
     }

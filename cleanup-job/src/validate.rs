@@ -18,9 +18,8 @@ pub fn validate(args: &ValidateArgs) -> Exit {
             &[],
         )
     };
-    let sources = match load::sources_or_end(&args.policies, args.output, unread) {
-        Ok(sources) => sources,
-        Err(exit) => return exit,
+    let Ok(sources) = load::sources_or_words(&args.policies, args.output, unread) else {
+        return Exit::Wrong;
     };
     let mut worst = Exit::Done;
     for source in &sources {

@@ -2,6 +2,8 @@
 //! has begun in it, and nothing is written while the gate is shut. A write that
 //! is under way when the gate shuts is cut off.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -89,19 +91,24 @@ where
         };
         let answer = tokio::time::timeout(patience, answer)
             .unwrap_or_else(move |_| Err(RequestError::TakeTooLong(patience).into()));
-        if reads {
-            return answer.boxed();
-        }
-        async move {
-            tokio::select! {
-                // First: after a long pause of this process both are over.
-                biased;
-                () = gate.wait_until_shut() => Err(RequestError::NotLeader.into()),
-                answer = answer => answer,
-            }
-        }
-        .boxed()
+        if reads { answer.boxed() } else { through(gate, answer.boxed()).boxed() }
     }
+}
+
+/// A write, for as long as the gate is open.
+async fn through(
+    gate: Gate,
+    mut answer: BoxFuture<'static, Result<Answer, BoxError>>,
+) -> Result<Answer, BoxError> {
+    let mut shut = pin!(gate.wait_until_shut());
+    poll_fn(|context| {
+        // By the clock first: after a long pause of this process its timers do not know yet.
+        if !gate.is_open() || shut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(RequestError::NotLeader.into()));
+        }
+        answer.poll_unpin(context)
+    })
+    .await
 }
 
 fn is_watch<B>(request: &Request<B>) -> bool {

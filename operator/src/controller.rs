@@ -10,6 +10,7 @@ mod apply;
 mod build;
 #[cfg(test)]
 pub mod examples;
+mod gate;
 mod index;
 mod observe;
 mod publish;
@@ -38,7 +39,7 @@ use crate::args::Scope;
 use crate::backoff::Backoff;
 use crate::leader::Gate;
 use crate::metrics::Metrics;
-use apply::{AppliedCronJob, ApplyError, Refusal};
+use apply::{ApplyError, Places, Refusal};
 use observe::ObserveError;
 use publish::PublishError;
 use watch::Caches;
@@ -56,6 +57,8 @@ pub struct Context {
     /// Writes only while the gate is open.
     pub client: Client,
     pub gate: Gate,
+    /// Cancelled when everything has been read once: who knows nothing must not lead.
+    pub known: CancellationToken,
     pub scope: Scope,
     pub settings: JobSettings,
     pub limits: Limits,
@@ -68,10 +71,8 @@ pub struct Limits {
     /// Policies that are worked on at a time.
     pub concurrency: u16,
     /// Preflight Jobs under way at a time.
-    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
     pub preflight_concurrency: u16,
     /// The first wait after a preflight that failed; each is twice the one before it.
-    #[expect(dead_code, reason = "read as soon as the operator knows preflights")]
     pub preflight_retry: Duration,
     /// A Job whose pod has not started after this is stuck.
     #[expect(dead_code, reason = "read as soon as the operator knows stuck Jobs")]
@@ -82,6 +83,7 @@ struct Shared {
     context: Context,
     caches: Arc<Caches>,
     backoff: Arc<Backoff>,
+    places: Places,
 }
 
 /// Why a reconcile did not come to its end.
@@ -132,22 +134,22 @@ impl ReconcileError {
 
 /// Brings one policy up to date.
 async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, ReconcileError> {
-    let Context { client, settings, metrics, .. } = &shared.context;
+    let Context { client, settings, limits, metrics, .. } = &shared.context;
     let is_lasting = shared.backoff.is_lasting(&name(object));
 
     let observed = observe::observe(object, &shared.caches, client, now()).await?;
     let validated = validate::validate(&observed.policy);
-    let built = build::build(&observed, &validated, settings);
-    let applied = apply::apply(built, &observed, metrics, client).await;
-    let applied = applied.or_else(|error| refusal::tell(error, is_lasting))?;
+    let built = build::build(&observed, &validated, limits.preflight_retry, settings);
+    let gate = built.gate.clone();
+    let applied = apply::apply(built, &observed, &shared.places, metrics, client);
+    let applied = Box::pin(applied).await;
+    let applied = applied.or_else(|error| refusal::tell(error, is_lasting, gate))?;
     let publication = publish::publication(&observed, &validated, &applied);
     publish::publish(&observed, &publication, is_lasting, metrics, client).await?;
 
-    match applied.cron_job {
-        AppliedCronJob::Refused(refusal) => Err(ReconcileError::Refused(refusal)),
-        AppliedCronJob::Current { .. } | AppliedCronJob::Suspended(_) => {
-            Ok(Action::requeue(publication.look_again))
-        }
+    match applied.refusal() {
+        Some(refusal) => Err(ReconcileError::Refused(refusal.clone())),
+        None => Ok(Action::requeue(publication.look_again)),
     }
 }
 
@@ -209,8 +211,11 @@ fn error_policy(object: &DynamicObject, error: &ReconcileError, shared: &Shared)
 /// An error and all its causes, on one line. The client's errors repeat their causes, and show
 /// answers of the API server as Rust would write them: here each thing is said once.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    if let Some(answer @ kube::Error::Api(_)) = refusal::as_answer(error) {
-        return refusal::words(answer);
+    match refusal::as_answer(error) {
+        Some(answer @ kube::Error::Api(_)) => return refusal::words(answer),
+        // It only says that there is a cause.
+        Some(kube::Error::Service(cause)) => return chain(&**cause),
+        _ => {}
     }
     let text = error.to_string();
     let Some(cause) = error.source() else { return text };
@@ -251,6 +256,7 @@ pub async fn run(
     let stand_by = async {
         watches.caches.wait_until_known().await;
         readiness.set(true);
+        context.known.cancel();
         tracing::info!(policies = policies.len(), "ready: everything has been read once");
         context.gate.wait_until_open().await;
     };
@@ -264,7 +270,8 @@ pub async fn run(
     tracing::info!(policies = policies.len(), "every policy is being looked at");
 
     let config = Config::default().concurrency(context.limits.concurrency).debounce(DEBOUNCE);
-    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff });
+    let places = Places::new(context.limits.preflight_concurrency);
+    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff, places });
     let triggers = triggers(&policies, watches.triggers);
     let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
@@ -346,7 +353,7 @@ mod tests {
         assert_eq!(
             chain(&late),
             "failed to publish the state of the policy: failed to write the status: \
-             ServiceError: no answer within 10 s"
+             no answer within 10 s"
         );
     }
 }

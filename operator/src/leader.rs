@@ -54,7 +54,7 @@ enum TurnError {
 enum Turn {
     Leads,
     Waits,
-    Overtaken(String),
+    Lost(LeaderError),
 }
 
 /// Takes part in the election.
@@ -63,6 +63,8 @@ pub struct Candidate {
     election: Election,
     keeper: Keeper,
     clock: fn() -> Timestamp,
+    /// It has tried to take the Lease, and may have done so without knowing.
+    may_hold: bool,
     /// Turns that failed since one did not.
     failures: u32,
     /// Who holds the lease, as it was last logged.
@@ -83,18 +85,31 @@ impl Candidate {
             election: Election::new(lease.name, identity),
             keeper,
             clock,
+            may_hold: false,
             failures: 0,
             told: None,
         }
     }
 
-    /// Takes the Lease when it is free and holds it, until all work is `done`; then gives it back.
-    /// Ends with an error when it is lost: then nothing may go on.
-    pub async fn run(mut self, done: CancellationToken) -> Result<(), LeaderError> {
-        let lost = self.hold(&done).await;
+    /// Takes the Lease when it is free and this operator is `ready` to work, and holds it until all
+    /// work is `done`; then gives it back. Ends with an error when it is lost: then nothing may go
+    /// on.
+    pub async fn run(
+        mut self,
+        ready: &CancellationToken,
+        done: &CancellationToken,
+    ) -> Result<(), LeaderError> {
+        tokio::select! {
+            () = ready.cancelled() => {}
+            () = done.cancelled() => return Ok(()),
+        }
+        let lost = self.hold(done).await;
         self.keeper.shut();
         if let Some(error) = lost {
             return Err(error);
+        }
+        if !self.may_hold {
+            return Ok(());
         }
         match tokio::time::timeout(FAREWELL, self.give_back()).await {
             Ok(Ok(())) => {}
@@ -106,7 +121,8 @@ impl Candidate {
         Ok(())
     }
 
-    /// Until all work is done, or the Lease is lost.
+    /// Until all work is done, or the Lease is lost. The Lease alone is asked for every 2 s whatever
+    /// the API server says of later: a leader that waits for longer is none any more.
     async fn hold(&mut self, done: &CancellationToken) -> Option<LeaderError> {
         loop {
             let next = Instant::now() + RETRY.mul_f64(1.0 - rand::random::<f64>() / 2.0);
@@ -137,11 +153,18 @@ impl Candidate {
         }
         for _ in 0..WRITES_A_TURN {
             let began = Instant::now();
+            // By the clock: after a long pause of this process its timers do not know yet.
+            if self.election.held_until().is_some_and(|until| until <= began) {
+                return Ok(Turn::Lost(LeaderError::Silence));
+            }
             let lease = match self.election.next(began, (self.clock)()) {
                 Next::Wait => return Ok(Turn::Waits),
-                Next::Yield { holder } => return Ok(Turn::Overtaken(holder)),
+                Next::Yield { holder } => {
+                    return Ok(Turn::Lost(LeaderError::Overtaken { holder }));
+                }
                 Next::Write(lease) => lease,
             };
+            self.may_hold = true;
             match self.write(&lease).await {
                 Ok(written) => {
                     self.election.wrote(written, began);
@@ -157,7 +180,7 @@ impl Candidate {
 
     fn judge(&mut self, turn: Result<Turn, TurnError>) -> Option<LeaderError> {
         match turn {
-            Ok(Turn::Overtaken(holder)) => return Some(LeaderError::Overtaken { holder }),
+            Ok(Turn::Lost(error)) => return Some(error),
             Ok(Turn::Leads) => {
                 if let Some(until) = self.election.held_until() {
                     self.keeper.open_until(until);

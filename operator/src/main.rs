@@ -83,10 +83,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let admin = Admin::bind(listen, registry, more, readiness.clone()).await?;
     let settings = JobSettings { image: job_image, image_pull_policy: job_image_pull_policy };
     let limits = Limits { concurrency, preflight_concurrency, preflight_retry, stuck_after };
-    let context = Context { client, gate, scope: watch_namespaces, settings, limits, metrics };
+    let (known, done) = (CancellationToken::new(), CancellationToken::new());
+    let scope = watch_namespaces;
+    let context = Context { client, gate, known: known.clone(), scope, settings, limits, metrics };
 
     // The lease is given back when no reconcile runs any more, also when a watch broke.
-    let done = CancellationToken::new();
     let work = async {
         let _ends = (shutdown.clone().drop_guard(), done.clone().drop_guard());
         controller::run(context, readiness, shutdown.clone()).await
@@ -95,7 +96,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         async { admin.serve(shutdown.clone()).await.map_err(anyhow::Error::from) },
         async {
             match candidate {
-                Some(candidate) => candidate.run(done.clone()).await.map_err(anyhow::Error::from),
+                Some(candidate) => Ok(candidate.run(&known, &done).await?),
                 None => Ok(()),
             }
         },

@@ -2,7 +2,8 @@
 //!
 //! Kubernetes parses with `github.com/robfig/cron/v3`, so that library's answers are the rule here,
 //! also where they surprise: a local time that a clock change skips does not fire that day, and one
-//! that a clock change repeats fires twice. Nothing here reads a clock.
+//! that a clock change repeats fires twice. `kubernetes.jsonl` holds the answers of the controller's
+//! own code, and `docs/schedule.md` says them for people. Nothing here reads a clock.
 //!
 //! Two things are ours: `@every` is refused, and zones come from the bundled IANA database, so an
 //! answer never depends on the machine (nor on the zone files of the cluster, which may differ).
@@ -16,11 +17,14 @@ mod tests;
 use std::{iter, time::Duration};
 
 use jiff::{
-    Timestamp,
+    SignedDuration, Timestamp,
     tz::{TimeZone, TimeZoneDatabase},
 };
 
 use self::calendar::Calendar;
+
+/// So much after a time at which the controller is stuck, the clock change that it met is over.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// The API server refuses longer parts of a zone name before it looks the name up.
 const LONGEST_ZONE_PART: usize = 14;
@@ -185,7 +189,8 @@ impl Schedule {
     }
 
     /// The first time after `instant` at which this schedule fires, never `instant` itself; `None`
-    /// if there is none within five calendar years, as for `0 0 31 2 *`.
+    /// if there is none within five calendar years, as for `0 0 31 2 *`, or if a controller that
+    /// last ran at `instant` comes to none, which is a fault of it (see `docs/schedule.md`).
     #[must_use]
     pub fn after(&self, instant: Timestamp) -> Option<Timestamp> {
         search::after(&self.calendar, &self.zone, instant)
@@ -194,15 +199,17 @@ impl Schedule {
     /// The first `n` times after `from`; fewer if the schedule runs dry.
     #[must_use]
     pub fn upcoming(&self, from: Timestamp, n: usize) -> Vec<Timestamp> {
-        self.slots(from).take(n).collect()
+        iter::successors(self.after(from), |fire| self.after(*fire)).take(n).collect()
     }
 
     /// The times at which this schedule was to fire after `after` and until `until`, which is one of
-    /// them if it fires then. No more than `limit` are looked up, so that the answer costs the same
-    /// after an hour away as after a year.
+    /// them if it fires then. No more than `limit` are listed, so that the answer costs no more after
+    /// a year away than after a day. Where the controller is stuck, what it should have run is listed.
     #[must_use]
     pub fn between(&self, after: Timestamp, until: Timestamp, limit: usize) -> Slots {
-        let mut rest = self.slots(after).take_while(|slot| *slot <= until);
+        let next = |slot| self.after(slot).or_else(|| self.after(slot.checked_add(DAY).ok()?));
+        let mut rest =
+            iter::successors(next(after), |slot| next(*slot)).take_while(|slot| *slot <= until);
         let times = rest.by_ref().take(limit).collect();
         Slots { times, has_more: rest.next().is_some() }
     }
@@ -211,15 +218,11 @@ impl Schedule {
     /// that of `at` or later: three days for `0 9 * * 1-5`, because of the weekend. `None` if the
     /// schedule does not fire twice.
     ///
-    /// Read on the calendar, as if no clock were ever changed. A change moves a run by its hour, or
-    /// leaves one out; then less than twice this interval lies between the runs around it.
+    /// Read on the calendar, as if no clock were ever changed, so that it stays the same from day to
+    /// day. A change moves a run by its hour, or leaves one out.
     #[must_use]
     pub fn interval(&self, at: Timestamp) -> Option<Duration> {
         interval::longest(&self.calendar, self.zone.to_datetime(at).date())
-    }
-
-    fn slots(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> {
-        iter::successors(self.after(from), |slot| self.after(*slot))
     }
 }
 

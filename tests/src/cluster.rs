@@ -28,7 +28,7 @@ pub use namespace::Namespace;
 pub use process::Process;
 
 use crate::settings::Settings;
-use crate::tools::{NEWEST_KUBERNETES, Tools};
+use crate::tools::{Kubernetes, Tools};
 use leash::Leash;
 use site::{Record, Site};
 
@@ -40,15 +40,15 @@ pub const NODE: &str = "node";
 pub struct Options {
     /// Where tools and state are kept.
     pub cache: PathBuf,
-    /// Kubernetes' minor version: a folder under `tests/kubernetes`.
-    pub kubernetes: String,
+    /// The version of all components.
+    pub kubernetes: Kubernetes,
 }
 
 impl Options {
-    /// The newest Kubernetes, in the cache that the environment names.
+    /// The Kubernetes and the cache that the environment names.
     pub fn from_environment() -> Result<Self> {
-        let cache = Settings::get()?.cache.clone();
-        Ok(Self { cache, kubernetes: NEWEST_KUBERNETES.to_owned() })
+        let Settings { cache, kubernetes, .. } = Settings::get()?;
+        Ok(Self { cache: cache.clone(), kubernetes: *kubernetes })
     }
 }
 

@@ -6,8 +6,12 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result};
 use local_postgres::Version;
 
+use crate::tools::Kubernetes;
+
 /// Where built tools and fetched servers are kept; `~/.cache/pgsweep` unless set.
 pub const CACHE: &str = "PGSWEEP_CACHE";
+/// The version of Kubernetes of the clusters that are started; the newest unless set.
+pub const KUBERNETES: &str = "PGSWEEP_KUBERNETES";
 /// The state folder of the cluster that the tests share; `cargo xtask test` sets it.
 pub const CLUSTER: &str = "PGSWEEP_TEST_CLUSTER";
 /// The superuser's URL of the server that the tests share; `cargo xtask test` sets it.
@@ -36,6 +40,8 @@ pub fn postgres_of(version: Version) -> String {
 pub struct Settings {
     /// See [`CACHE`].
     pub cache: PathBuf,
+    /// See [`KUBERNETES`].
+    pub kubernetes: Kubernetes,
     /// See [`CLUSTER`].
     pub cluster: Option<PathBuf>,
     /// See [`POSTGRES`].
@@ -78,8 +84,12 @@ impl Settings {
         // Child processes run in other folders.
         let cache = std::path::absolute(&cache)
             .with_context(|| format!("{CACHE}={} is no path", cache.display()))?;
+        let kubernetes = variable(KUBERNETES).map(|version| version.parse::<Kubernetes>());
+        let kubernetes =
+            kubernetes.transpose().with_context(|| format!("{KUBERNETES} names none"))?;
         Ok(Self {
             cache,
+            kubernetes: kubernetes.unwrap_or(Kubernetes::NEWEST),
             cluster: variable(CLUSTER).map(PathBuf::from),
             postgres: variable(POSTGRES),
             postgres_of: Version::ALL

@@ -2,21 +2,42 @@
 //! cache folder under a name that changes when what goes into them changes.
 
 mod go;
+mod kubernetes;
+mod promtool;
 mod store;
 mod system;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub use kubernetes::Kubernetes;
+pub use promtool::promtool;
 pub(crate) use system::{MUSL, require_packages};
 
-/// Kubernetes' newest minor version here: a folder under `tests/kubernetes`.
-pub const NEWEST_KUBERNETES: &str = "1.36";
-
-const CONTAINERD_VERSION: &str = "2.4.2";
-const HELM_VERSION: &str = "4.3.1";
+const CONTAINERD: go::Install = go::Install {
+    name: "containerd",
+    version: "2.4.2",
+    about: "once on this machine, about 2 minutes",
+    packages: &[
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+    ],
+};
+const COREDNS: go::Install = go::Install {
+    name: "coredns",
+    version: "1.15.0",
+    about: "once on this machine, about 3 minutes",
+    packages: &["github.com/coredns/coredns"],
+};
+const HELM: go::Install = go::Install {
+    name: "helm",
+    version: "4.3.1",
+    about: "once on this machine, about 2 minutes",
+    packages: &["helm.sh/helm/v4/cmd/helm"],
+};
 
 /// Everything that a cluster runs, ready to be started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +46,8 @@ pub struct Tools {
     pub kubernetes: PathBuf,
     /// The folder with `containerd`, its shim and `ctr`.
     pub containerd: PathBuf,
+    /// The cluster's name server.
+    pub coredns: PathBuf,
     /// Helm.
     pub helm: PathBuf,
     /// The first process of every pod.
@@ -35,37 +58,17 @@ pub struct Tools {
 
 impl Tools {
     /// Builds what the cache does not have yet, and installs what the system lacks.
-    pub fn prepare(cache: &Path, kubernetes_version: &str) -> Result<Self> {
+    pub fn prepare(cache: &Path, kubernetes: Kubernetes) -> Result<Self> {
         require_packages(&system::NODE)?;
         Ok(Self {
             pause: pause(cache)?,
             helm: helm(cache)?,
-            containerd: containerd(cache)?,
-            kubernetes: kubernetes(cache, kubernetes_version)?,
+            containerd: CONTAINERD.build(cache)?,
+            coredns: COREDNS.build(cache)?.join("coredns"),
+            kubernetes: kubernetes.build(cache)?,
             cni: system::cni_plugins()?,
         })
     }
-}
-
-/// The Kubernetes components in one file; the first argument is the component's name.
-pub fn kubernetes(cache: &Path, version: &str) -> Result<PathBuf> {
-    let source = sources().join(version);
-    let exact = go::required_version(&source, "k8s.io/kubernetes")?;
-    let (major, minor) = version.split_once('.').context("a Kubernetes version is MAJOR.MINOR")?;
-    let stamp =
-        |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
-    let mut flags = go::LINK_SMALL.to_owned();
-    flags += &stamp("gitVersion", &exact);
-    flags += &stamp("gitMajor", major);
-    flags += &stamp("gitMinor", minor);
-    go::Module {
-        program: "kubernetes",
-        title: format!("building Kubernetes {exact}"),
-        about: "once on this machine, about 6 minutes",
-        link_flags: flags,
-        source,
-    }
-    .build(cache)
 }
 
 /// The pause program; see `tests/kubernetes/pause`.
@@ -82,14 +85,7 @@ pub fn pause(cache: &Path) -> Result<PathBuf> {
 
 /// Helm's newest major version.
 pub fn helm(cache: &Path) -> Result<PathBuf> {
-    let folder = go::Install {
-        name: "helm",
-        version: HELM_VERSION,
-        about: "once on this machine, about 2 minutes",
-        packages: &["helm.sh/helm/v4/cmd/helm"],
-    }
-    .build(cache)?;
-    Ok(folder.join("helm"))
+    Ok(HELM.build(cache)?.join("helm"))
 }
 
 /// Whether this machine has what the tools are built with.
@@ -98,18 +94,18 @@ pub fn can_build() -> bool {
     go::is_installed()
 }
 
-fn containerd(cache: &Path) -> Result<PathBuf> {
-    go::Install {
-        name: "containerd",
-        version: CONTAINERD_VERSION,
-        about: "once on this machine, about 2 minutes",
-        packages: &[
-            "github.com/containerd/containerd/v2/cmd/containerd",
-            "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
-            "github.com/containerd/containerd/v2/cmd/ctr",
-        ],
+/// What a test bed is made of, and whether the cache has it: what is not there the first start
+/// builds.
+pub fn inventory(cache: &Path) -> Result<Vec<(String, bool)>> {
+    let mut found = Vec::new();
+    for version in Kubernetes::ALL {
+        found.push((format!("Kubernetes {version}"), version.is_built(cache)?));
     }
-    .build(cache)
+    for program in [CONTAINERD, COREDNS, HELM] {
+        found.push((program.to_string(), program.is_built(cache)));
+    }
+    found.push(("promtool".to_owned(), promtool::is_there(cache)));
+    Ok(found)
 }
 
 /// The Go modules of the test bed, in the checkout that this crate was built from.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -94,6 +94,67 @@ async fn a_pod_reaches_the_host_and_the_api_server() -> Result<()> {
             namespace.apply(&job(&image, &["dial", &host, "10.96.0.1:443"])).await?;
             namespace.wait("job/probe", "condition=Complete", MINUTE).await?;
             assert_eq!(last_message(namespace).await?, format!("reached {host} 10.96.0.1:443"));
+            Ok(())
+        })
+        .await
+}
+
+/// The address is the host's: what a team has before a database outside its cluster.
+fn service(name: &str, address: SocketAddr) -> String {
+    let (address, port) = (address.ip(), address.port());
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {"ports": [{"port": 5432}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address]}],
+            "ports": [{"port": port}],
+        },
+    ]})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_pod_finds_services_by_their_names() -> Result<()> {
+    let Some(cluster) = tests::cluster().await? else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let (image, tar) = probe_image(folder.path(), "asked")?;
+    cluster.load_image(&tar).await?;
+    let listener = TcpListener::bind((cluster.host_address(), 0))?;
+    cluster
+        .with_namespace("bed", async |namespace| {
+            namespace.apply(&service("db", listener.local_addr()?)).await?;
+            let here = format!("db.{}:5432", namespace.name());
+            let full = format!("db.{}.svc.cluster.local:5432", namespace.name());
+            let names = ["db:5432", &here, &full, "kubernetes.default.svc:443"];
+            let dial = [&["dial"], &names[..]].concat();
+            namespace.apply(&job(&image, &dial)).await?;
+            namespace.wait("job/probe", "condition=Complete", MINUTE).await?;
+            assert_eq!(last_message(namespace).await?, format!("reached {}", names.join(" ")));
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_unknown_at_once() -> Result<()> {
+    let Some(cluster) = tests::cluster().await? else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let (image, tar) = probe_image(folder.path(), "unknown")?;
+    cluster.load_image(&tar).await?;
+    cluster
+        .with_namespace("bed", async |namespace| {
+            namespace.apply(&job(&image, &["dial", "db.example.com:5432"])).await?;
+            namespace.wait("job/probe", "condition=Failed", MINUTE).await?;
+            let said = last_message(namespace).await?;
+            assert!(said.contains("no such host"), "{said}");
             Ok(())
         })
         .await
@@ -231,7 +292,7 @@ async fn a_detached_cluster_is_found_used_and_stopped_by_its_folder() -> Result<
     assert!(Cluster::running(&cache)?.contains(&state));
 
     let attached = Cluster::attach(&state)?;
-    attached.kubectl(["get", "nodes"]).await?;
+    assert_eq!(attached.kubernetes().await?, Options::from_environment()?.kubernetes);
     attached.stop().await?;
     assert!(!Cluster::running(&cache)?.contains(&state));
     let gone = format!("{:#}", Cluster::attach(&state).unwrap_err());

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use local_postgres::{Presence, Version, presence};
 use tests::settings::{self, Settings};
-use tests::{machine, pooler};
+use tests::{machine, pooler, tools};
 
 use crate::{deny, process};
 
@@ -38,7 +38,7 @@ const NEEDS: [Need; 5] = [
     Need {
         program: "go",
         arguments: &["version"],
-        purpose: "building the test bed's Kubernetes, Helm and containerd",
+        purpose: "building the test bed's Kubernetes, containerd, CoreDNS and Helm",
         way: "install Go 1.26 or newer",
     },
     Need {
@@ -63,6 +63,13 @@ pub fn run() -> Result<()> {
         println!("ok      cargo-deny");
     } else {
         println!("later   cargo-deny is built by the first `cargo xtask ci`");
+    }
+    for (tool, is_there) in tools::inventory(cache)? {
+        if is_there {
+            println!("ok      {tool}, for the tests");
+        } else {
+            println!("later   {tool} is built or fetched by the first test that needs it");
+        }
     }
     for version in Version::ALL {
         tell_of(version);

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use local_postgres::{LocalPostgres, Version};
 use tests::cluster::{Cluster, Options};
 use tests::image::build_release_images;
 use tests::machine;
 use tests::settings::{self, Settings};
+use tests::tools::Kubernetes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{process, workspace};
@@ -24,6 +25,9 @@ pub struct Args {
     /// Do not start Kubernetes: the tests that need it are skipped
     #[arg(long)]
     no_cluster: bool,
+    /// The version of Kubernetes, 1.33 or 1.36; else the one of `PGSWEEP_KUBERNETES`, or the newest
+    #[arg(long, value_name = "VERSION", conflicts_with = "no_cluster")]
+    kubernetes: Option<Kubernetes>,
     /// Handed to `cargo test`: names of tests, `--package …`, `-- --nocapture`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
@@ -52,10 +56,8 @@ pub fn run(args: &Args) -> Result<()> {
 impl Bed {
     async fn start(args: &Args, settings: &Settings) -> Result<Self> {
         let cluster = match (&settings.cluster, obstacle(args)) {
-            (Some(state), _) => Some(with_images(Cluster::attach(state)?).await?),
-            (None, None) => {
-                Some(with_images(Cluster::start(Options::from_environment()?).await?).await?)
-            }
+            (Some(state), _) => Some(with_images(attach(state, args).await?).await?),
+            (None, None) => Some(with_images(start(args).await?).await?),
             (None, Some(obstacle)) => {
                 println!("tests on Kubernetes are skipped: {obstacle}");
                 None
@@ -86,6 +88,26 @@ impl Bed {
 
 fn obstacle(args: &Args) -> Option<&'static str> {
     if args.no_cluster { Some("--no-cluster") } else { machine::cluster_obstacle() }
+}
+
+async fn start(args: &Args) -> Result<Cluster> {
+    let mut options = Options::from_environment()?;
+    options.kubernetes = args.kubernetes.unwrap_or(options.kubernetes);
+    Cluster::start(options).await
+}
+
+/// Tests must not pass on another version than the one that was asked for.
+async fn attach(state: &Path, args: &Args) -> Result<Cluster> {
+    let cluster = Cluster::attach(state)?;
+    if let Some(wanted) = args.kubernetes {
+        let found = cluster.kubernetes().await?;
+        ensure!(
+            found == wanted,
+            "{} names a cluster of Kubernetes {found}, not of {wanted}",
+            settings::CLUSTER
+        );
+    }
+    Ok(cluster)
 }
 
 /// Puts the very images of a release on the node: the tests run what users get.
@@ -159,6 +181,10 @@ async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
     command.env(settings::SKIPS, skips.path());
     if let Some(cluster) = &bed.cluster {
         command.env(settings::CLUSTER, cluster.state());
+        // Tests that break a cluster start one of the same version.
+        let version = cluster.kubernetes().await?;
+        println!("Kubernetes: {version}");
+        command.env(settings::KUBERNETES, version.to_string());
     }
     let shown = process::shown(&command);
     let status = run_until_signal(command.into()).await?;

@@ -91,23 +91,42 @@ struct Probe {
 /// already, and so may own the ledger too.
 pub async fn ensure(database: &mut Database, changed: &[&QualifiedTable]) -> Result<(), Unready> {
     let mut transaction = database.begin_ledger(Duration::ZERO).await?;
-    let probe = look(&mut transaction, changed).await?;
-    if probe.standby {
-        return Err(database::standby().into());
-    }
-    trust(&probe)?;
-    if is_current(&mut transaction, &probe).await? {
-        transaction.commit().await?;
-        return if probe.missing.is_empty() { Ok(()) } else { Err(not_granted(&probe)) };
-    }
-    if !probe.has_schema && !probe.can_create {
-        return Err(not_made(&probe));
-    }
+    let Some(probe) = may_make(&mut transaction, changed).await? else {
+        return Ok(transaction.commit().await?);
+    };
     match migrate(&mut transaction, &probe, changed).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(failure) if failure.sql_state == "42501" => Err(not_made(&probe)),
         Err(failure) => Err(failure.while_doing("making the ledger").into()),
     }
+}
+
+/// Whether [`ensure`] would do, as far as that can be told by reading alone.
+pub async fn check(
+    transaction: &mut Transaction<'_, Postgres>,
+    changed: &[&QualifiedTable],
+) -> Result<(), Unready> {
+    may_make(transaction, changed).await.map(drop)
+}
+
+/// Nothing where the ledger is there for the role to use; what was found where the role may be able
+/// to make it.
+async fn may_make(
+    transaction: &mut Transaction<'_, Postgres>,
+    changed: &[&QualifiedTable],
+) -> Result<Option<Probe>, Unready> {
+    let probe = look(transaction, changed).await?;
+    if probe.standby {
+        return Err(database::standby().into());
+    }
+    trust(&probe)?;
+    if is_current(transaction, &probe).await? {
+        return if probe.missing.is_empty() { Ok(None) } else { Err(not_granted(&probe)) };
+    }
+    if !probe.has_schema && !probe.can_create {
+        return Err(not_made(&probe));
+    }
+    Ok(Some(probe))
 }
 
 async fn look(

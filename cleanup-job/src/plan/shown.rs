@@ -1,47 +1,13 @@
 //! What `pgsweep plan` shows of one policy: sections for people, one object for programs.
 
 use comfy_table::{Cell, CellAlignment};
-use policy::{Cascade, Named, OnDelete, Plan, Policy, SchemaProblem, Statement, Step};
+use policy::{Cascade, Named, OnDelete, Plan, Policy, PreflightProblem, Statement, Step};
 use serde_json::{Value, json};
 
 use super::Looked;
 use crate::args::Output;
-use crate::failure::{Failure, FailureKind};
 use crate::measure::Held;
 use crate::output::{self, grouped};
-
-/// Something that keeps a run from its first row.
-pub struct Problem {
-    name: &'static str,
-    rule: String,
-    message: String,
-}
-
-impl Problem {
-    pub fn new(name: &'static str, rule: &str, message: String) -> Self {
-        Self { name, rule: rule.to_owned(), message }
-    }
-}
-
-impl From<&SchemaProblem> for Problem {
-    fn from(problem: &SchemaProblem) -> Self {
-        Self::new(problem.name(), problem.rule(), problem.message.clone())
-    }
-}
-
-impl From<&Failure> for Problem {
-    fn from(failure: &Failure) -> Self {
-        let name = match failure.kind {
-            _ if failure.sql_state == "25006" => "ReadOnlyDatabase",
-            FailureKind::Unavailable | FailureKind::Contention => "DatabaseUnavailable",
-            FailureKind::Slow => "StatementTimeout",
-            FailureKind::Wrong | FailureKind::Row | FailureKind::Rule | FailureKind::Superseded => {
-                "DatabaseRefused"
-            }
-        };
-        Self::new(name, "", failure.message.clone())
-    }
-}
 
 /// The name of a guard's verdict: a problem of the data, not of the schema.
 const BLAST_RADIUS: &str = "BlastRadius";
@@ -53,7 +19,7 @@ pub struct Shown {
 
 impl Shown {
     /// A policy that cannot run.
-    pub fn refused(policy: &str, problems: &[Problem]) -> Self {
+    pub fn refused(policy: &str, problems: &[PreflightProblem]) -> Self {
         let lines: String = problems.iter().map(|it| format!("\n  {}", sentence(it))).collect();
         let problems: Vec<_> = problems.iter().map(object).collect();
         Self {
@@ -119,8 +85,9 @@ impl Shown {
     }
 }
 
-fn sentence(problem: &Problem) -> String {
-    let Problem { name, rule, message } = problem;
+/// A problem in one sentence.
+pub fn sentence(problem: &PreflightProblem) -> String {
+    let PreflightProblem { name, rule, message, .. } = problem;
     if rule.is_empty() {
         format!("{name}: {message}")
     } else {
@@ -128,8 +95,9 @@ fn sentence(problem: &Problem) -> String {
     }
 }
 
-fn object(problem: &Problem) -> Value {
-    json!({"name": problem.name, "rule": problem.rule, "message": problem.message})
+fn object(problem: &PreflightProblem) -> Value {
+    let PreflightProblem { name, rule, message, may_pass } = problem;
+    json!({"name": name, "rule": rule, "message": message, "mayPass": may_pass})
 }
 
 fn remark(remark: &impl Named) -> Value {
@@ -245,12 +213,18 @@ fn per_batch(cascade: &Cascade, policy: &Policy) -> Option<i64> {
 
 fn whole(policy: &Policy, plan: &Plan, looked: Option<&Looked>) -> Value {
     let verdict = looked.and_then(|looked| looked.verdict.as_ref()).map(|(rule, message)| {
-        object(&Problem::new(BLAST_RADIUS, plan.steps()[*rule].rule(), message.clone()))
+        object(&PreflightProblem {
+            name: BLAST_RADIUS.to_owned(),
+            rule: plan.steps()[*rule].rule().to_owned(),
+            message: message.clone(),
+            // The rows that are there tomorrow are others.
+            may_pass: true,
+        })
     });
     let connection = looked
         .into_iter()
         .flat_map(|looked| &looked.connection)
-        .map(|warning| object(&Problem::new(warning.as_str(), "", warning.sentence().to_owned())));
+        .map(|it| json!({"name": it.as_str(), "rule": "", "message": it.sentence()}));
     let steps = plan.steps().iter().enumerate();
     let rules: Vec<_> = steps
         .map(|(index, step)| rule_object(step, policy, looked.and_then(|it| it.held.get(index))))

@@ -1,13 +1,14 @@
-//! The fourth step: the CronJob, then the Job of a `runNow` token. With
-//! `publish` the only writes.
+//! The fourth step: the CronJob, then a Preflight Job, then the Job of a
+//! `runNow` token. With `publish` the only writes.
 //!
 //! Never takes an object over that is not the policy's own, never touches a
 //! Job that exists, and writes nothing where nothing has changed.
 
 mod decision;
+mod job;
+mod places;
 
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use policy::{ANNOTATION_BUILD_HASH, CronJobRef, FIELD_MANAGER, reason};
@@ -16,9 +17,12 @@ use thiserror::Error;
 
 use super::build::{Applied, Built, DesiredCronJob, Resources, WantedCronJob};
 use super::observe::{Observed, ObservedCronJob};
-use super::refusal::{is_there_already, is_transient, words};
+use super::refusal::{is_transient, words};
 use crate::metrics::Metrics;
 use decision::{Decision, Suspension, decide, decide_suspension};
+
+pub use job::AppliedPreflight;
+pub use places::Places;
 
 /// In the place of a build hash: no build has it, so the next right policy is written.
 const SUSPENDED_HASH: &str = "suspended";
@@ -29,6 +33,9 @@ pub enum ApplyError {
     /// The CronJob could not be written.
     #[error("failed to write the CronJob")]
     WriteCronJob(#[source] Box<kube::Error>),
+    /// A Preflight Job could not be made.
+    #[error("failed to create the Preflight Job")]
+    CreatePreflight(#[source] Box<kube::Error>),
     /// The Job of a `runNow` token could not be made.
     #[error("failed to create the Job of the runNow token")]
     CreateRun(#[source] Box<kube::Error>),
@@ -42,6 +49,7 @@ impl ApplyError {
     pub fn kind(&self) -> &'static str {
         match self {
             ApplyError::WriteCronJob(_) => "WriteCronJob",
+            ApplyError::CreatePreflight(_) => "CreatePreflight",
             ApplyError::CreateRun(_) => "CreateRun",
             ApplyError::AwaitCronJob => "AwaitCronJob",
         }
@@ -49,9 +57,9 @@ impl ApplyError {
 
     pub fn is_retryable(&self) -> bool {
         match self {
-            ApplyError::WriteCronJob(source) | ApplyError::CreateRun(source) => {
-                is_transient(source)
-            }
+            ApplyError::WriteCronJob(source)
+            | ApplyError::CreatePreflight(source)
+            | ApplyError::CreateRun(source) => is_transient(source),
             ApplyError::AwaitCronJob => true,
         }
     }
@@ -97,18 +105,37 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Resources<Applied> {
+    /// What keeps the objects from being as they should, the first if there are several.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match (&self.cron_job, &self.preflight, &self.run) {
+            (AppliedCronJob::Refused(refusal), _, _)
+            | (_, AppliedPreflight::Refused(refusal), _)
+            | (_, _, Err(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
 /// Brings the cluster to what was built.
 pub async fn apply(
     built: Resources<Built>,
     observed: &Observed,
+    places: &Places,
     metrics: &Metrics,
     client: &Client,
 ) -> Result<Resources<Applied>, ApplyError> {
-    let cron_job = match built.cron_job {
+    let Resources { cron_job, preflight, run, gate } = built;
+    job::settle(places, observed, gate.as_ref());
+    let cron_job = match cron_job {
         WantedCronJob::Exactly(desired) => apply_cron_job(&desired, observed, client).await?,
         WantedCronJob::Suspended => suspend_cron_job(observed, client).await?,
     };
-    if let AppliedCronJob::Current { change: Some(change), .. } = &cron_job {
+    let AppliedCronJob::Current { reference, change } = &cron_job else {
+        let preflight = AppliedPreflight::NotAsked;
+        return Ok(Resources { cron_job, preflight, run: Ok(None), gate });
+    };
+    if let Some(change) = change {
         metrics.count_apply(change.as_str());
         let name = &observed.policy.name;
         let (namespace, name) = (&name.namespace, &name.name);
@@ -119,17 +146,12 @@ pub async fn apply(
             change.as_str()
         );
     }
-    match (&cron_job, built.run) {
-        (AppliedCronJob::Current { reference, .. }, Some(job)) => {
-            match create_run(job, reference, observed, client).await? {
-                Ok(token) => Ok(Resources { cron_job, run: Some(token) }),
-                Err(refusal) => {
-                    Ok(Resources { cron_job: AppliedCronJob::Refused(refusal), run: None })
-                }
-            }
-        }
-        _ => Ok(Resources { cron_job, run: None }),
-    }
+    let preflight = job::create_preflight(preflight, observed, places, client).await?;
+    let run = match run {
+        Some(job) => job::create_run(job, reference, observed, client).await?,
+        None => Ok(None),
+    };
+    Ok(Resources { cron_job, preflight, run, gate })
 }
 
 async fn apply_cron_job(
@@ -231,37 +253,8 @@ async fn suspend_cron_job(
             let written = ObservedCronJob::from(&written);
             Ok(AppliedCronJob::Suspended(Some(reference(&written))))
         }
-        Err(error) => Err(ApplyError::WriteCronJob(Box::new(error))),
-    }
-}
-
-/// Makes the Job of a `runNow` token; one that is there already is the same one, by its name.
-async fn create_run(
-    mut job: Job,
-    cron_job: &CronJobRef,
-    observed: &Observed,
-    client: &Client,
-) -> Result<Result<String, Refusal>, ApplyError> {
-    let token = job.metadata.annotations.as_ref();
-    let token = token.and_then(|all| all.get(policy::ANNOTATION_RUN_NOW)).cloned();
-    // As `kubectl create job --from=cronjob/…` has it, so that the CronJob's history limits count
-    // it in; blockOwnerDeletion would need a permission on `cronjobs/finalizers`.
-    job.metadata.owner_references = Some(vec![OwnerReference {
-        api_version: "batch/v1".into(),
-        kind: "CronJob".into(),
-        name: cron_job.name.clone(),
-        uid: cron_job.uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    }]);
-    let api = Api::<Job>::namespaced(client.clone(), &observed.policy.name.namespace);
-    let parameters =
-        PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
-    match api.create(&parameters, &job).await {
-        Ok(_) => Ok(Ok(token.unwrap_or_default())),
-        Err(error) if is_there_already(&error) => Ok(Ok(token.unwrap_or_default())),
-        Err(error) if is_transient(&error) => Err(ApplyError::CreateRun(Box::new(error))),
-        Err(error) => Ok(Err(refused("the Job of the runNow token", &error))),
+        Err(error) if is_transient(&error) => Err(ApplyError::WriteCronJob(Box::new(error))),
+        Err(error) => Ok(AppliedCronJob::Refused(refused("the suspension of the CronJob", &error))),
     }
 }
 

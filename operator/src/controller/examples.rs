@@ -1,21 +1,24 @@
 //! What the tests of the steps begin with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use policy::{
-    ActionKind, CleanupPolicyStatus, CronJobRef, Mode, PolicyName, RuleOutcome, RunReport,
-    RunResult, StopReason, Trigger,
+    ActionKind, CleanupPolicyStatus, CronJobRef, Mode, PlanStatus, PolicyName, PreflightProblem,
+    PreflightReport, PreflightState, PreflightStatus, RuleOutcome, RulePlan, RunReport, RunResult,
+    StopReason, Strategy, Trigger,
 };
 use serde_json::json;
 
-use super::apply::AppliedCronJob;
-use super::build::{Applied, DesiredCronJob, JobSettings, Resources, WantedCronJob, build};
+use super::apply::{AppliedCronJob, AppliedPreflight};
+use super::build::{Applied, Built, DesiredCronJob, JobSettings, Resources, WantedCronJob, build};
 use super::observe::{
     Container, Ending, Observed, ObservedJob, ObservedPod, ObservedPolicy, Role, Termination,
     Verdict,
 };
 use super::publish::run::{FinishedRun, Judged, judge};
+use super::publish::{Publication, publication};
 use super::validate::{ValidPolicy, validate};
 use crate::args::PullPolicy;
 
@@ -23,8 +26,16 @@ pub fn now() -> Timestamp {
     "2026-11-21T03:02:00Z".parse().expect("a time")
 }
 
-/// `shop/codes`, of generation 3: right, and never looked at before.
+/// `shop/codes`, of generation 3: right, after its preflight and never looked at otherwise.
 pub fn policy() -> ObservedPolicy {
+    let mut policy = new_policy();
+    policy.status.preflight = Some(preflight());
+    policy.status.plan = Some(plan());
+    policy
+}
+
+/// The same, never looked at at all.
+pub fn new_policy() -> ObservedPolicy {
     ObservedPolicy {
         name: PolicyName { namespace: "shop".into(), name: "codes".into() },
         uid: "policy-uid".into(),
@@ -51,13 +62,23 @@ pub fn policy() -> ObservedPolicy {
             },
         }),
         status: CleanupPolicyStatus::default(),
+        unreadable_status: None,
     }
 }
 
 /// That policy, with nothing else in the cluster.
 pub fn observed() -> Observed {
+    observing(policy())
+}
+
+/// The same, never looked at at all.
+pub fn new() -> Observed {
+    observing(new_policy())
+}
+
+fn observing(policy: ObservedPolicy) -> Observed {
     Observed {
-        policy: policy(),
+        policy,
         cron_job: None,
         jobs: vec![],
         preflights: vec![],
@@ -68,7 +89,7 @@ pub fn observed() -> Observed {
 }
 
 pub fn valid() -> ValidPolicy {
-    validate(&policy()).expect("a right policy")
+    validate(&new_policy()).expect("a right policy")
 }
 
 pub fn settings() -> JobSettings {
@@ -78,13 +99,114 @@ pub fn settings() -> JobSettings {
     }
 }
 
+/// The first Preflight Job of the policy, as it begins.
+pub fn preflight_job() -> ObservedJob {
+    let name = built(&new()).preflight.and_then(|job| job.metadata.name);
+    ObservedJob {
+        name: name.expect("a name"),
+        owner_uid: "policy-uid".into(),
+        role: Role::Preflight {
+            rules_hash: valid().policy.rules_hash().to_owned(),
+            generation: 3,
+            attempt: 1,
+        },
+        ..job("p1")
+    }
+}
+
+/// What it says, if all is well.
+pub fn preflight_report() -> PreflightReport {
+    PreflightReport {
+        policy: "shop/codes".into(),
+        generation: 3,
+        rules_hash: valid().policy.rules_hash().to_owned(),
+        run_id: "p1".into(),
+        mode: Mode::Enforce,
+        time: plan().time,
+        problems: vec![],
+        verdict: String::new(),
+        warnings: vec![],
+        rules: plan().rules,
+        truncated: false,
+    }
+}
+
+/// A problem of its rule.
+pub fn problem(name: &str, message: &str, may_pass: bool) -> PreflightProblem {
+    PreflightProblem {
+        name: name.into(),
+        rule: "delete-expired".into(),
+        message: message.into(),
+        may_pass,
+    }
+}
+
+/// The policy whose first Preflight Job ended ten minutes ago, with this exit code and report; of a
+/// report that is none it left nothing.
+pub fn preflighted(exit_code: i32, report: Option<&PreflightReport>) -> Observed {
+    let mut observed = new();
+    let failed = if exit_code == 0 { "" } else { "BackoffLimitExceeded" };
+    let ending = ended("p1", 600, failed).ending;
+    observed.preflights = vec![Arc::new(ObservedJob { ending, ..preflight_job() })];
+    let message = report.map(|report| serde_json::to_string(report).expect("JSON"));
+    observed.pods = vec![ended_pod("p1", exit_code, &message.unwrap_or_default())];
+    observed
+}
+
+/// The objects of a policy as observed.
+pub fn built(observed: &Observed) -> Resources<Built> {
+    build(observed, &validate(&observed.policy), RETRY, &settings())
+}
+
+/// Of a policy whose gate is open.
 pub fn desired() -> DesiredCronJob {
-    let Resources { cron_job: WantedCronJob::Exactly(desired), .. } =
-        build(&observed(), &Ok(valid()), &settings())
-    else {
+    let Resources { cron_job: WantedCronJob::Exactly(desired), .. } = built(&observed()) else {
         panic!("a right policy has a CronJob");
     };
     *desired
+}
+
+/// The first wait after a preflight that failed.
+pub const RETRY: Duration = Duration::from_mins(1);
+
+/// What a preflight of the policy found.
+pub fn plan() -> PlanStatus {
+    PlanStatus {
+        rules_hash: valid().policy.rules_hash().to_owned(),
+        mode: Mode::Enforce,
+        time: "2026-11-21T03:00:02Z".into(),
+        verdict: String::new(),
+        rules: vec![RulePlan {
+            name: "delete-expired".into(),
+            table: "app.codes".into(),
+            action: Some(ActionKind::Delete),
+            matched: 1204,
+            matched_is_estimate: false,
+            table_rows: Some(9800),
+            oldest_overdue_seconds: 259_300,
+            strategy: Some(Strategy::Keyset),
+            indexes: vec!["codes_expires_at".into()],
+            warnings: vec![],
+            advice: vec![],
+        }],
+        warnings: vec![],
+    }
+}
+
+/// The preflight that found it.
+pub fn preflight() -> PreflightStatus {
+    PreflightStatus {
+        rules_hash: valid().policy.rules_hash().to_owned(),
+        mode: Mode::Enforce,
+        generation: 3,
+        state: PreflightState::Passed,
+        job_name: "codes-p00000000".into(),
+        job_uid: "p1".into(),
+        attempts: 1,
+        time: Some("2026-11-21T03:00:03Z".into()),
+        next_time: None,
+        message: String::new(),
+    }
 }
 
 pub fn rule(name: &str, action: Option<ActionKind>, matched: i64, affected: i64) -> RuleOutcome {
@@ -107,7 +229,7 @@ pub fn rule(name: &str, action: Option<ActionKind>, matched: i64, affected: i64)
     }
 }
 
-/// The CronJob matches, as it did before.
+/// The gate is open, and the CronJob matches, as it did before.
 pub fn applied() -> Resources<Applied> {
     let reference = CronJobRef {
         name: "codes".into(),
@@ -115,7 +237,30 @@ pub fn applied() -> Resources<Applied> {
         generation: 4,
         hash: String::new(),
     };
-    Resources { cron_job: AppliedCronJob::Current { reference, change: None }, run: None }
+    Resources {
+        cron_job: AppliedCronJob::Current { reference, change: None },
+        preflight: AppliedPreflight::NotAsked,
+        run: Ok(None),
+        gate: built(&observed()).gate,
+    }
+}
+
+/// The same for what is observed: its CronJob matches, its Preflight Job exists.
+pub fn applied_to(observed: &Observed) -> Resources<Applied> {
+    let Resources { gate, preflight, .. } = built(observed);
+    let preflight = match preflight {
+        Some(_) => AppliedPreflight::Begun { uid: "p1".into() },
+        None => AppliedPreflight::NotAsked,
+    };
+    Resources { preflight, gate, ..applied() }
+}
+
+/// What is told of what is observed, once everything is applied, and stored.
+pub fn told(observed: &mut Observed) -> Publication {
+    let applied = applied_to(observed);
+    let publication = publication(observed, &validate(&observed.policy), &applied);
+    observed.policy.status = publication.status.clone();
+    publication
 }
 
 /// A Job that runs since a minute.

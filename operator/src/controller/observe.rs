@@ -75,6 +75,8 @@ pub struct ObservedPolicy {
     /// `apiVersion`, `kind`, `spec` and the part of `metadata` that Jobs are given.
     pub document: Value,
     pub status: CleanupPolicyStatus,
+    /// What is stored as the status, if nothing in it could be read.
+    pub unreadable_status: Option<Value>,
 }
 
 /// Gathers what there is to know about a policy.
@@ -142,8 +144,10 @@ impl From<&DynamicObject> for ObservedPolicy {
         if let (Some(fields), Some(spec)) = (document.as_object_mut(), object.data.get("spec")) {
             fields.insert("spec".into(), spec.clone());
         }
+        let (status, unreadable_status) = status(object, &name);
         Self {
-            status: status(object, &name),
+            status,
+            unreadable_status,
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             approved_rules_hash: annotation(ANNOTATION_APPROVED),
@@ -154,11 +158,16 @@ impl From<&DynamicObject> for ObservedPolicy {
     }
 }
 
-fn status(object: &DynamicObject, name: &PolicyName) -> CleanupPolicyStatus {
-    let Some(status) = object.data.get("status") else { return CleanupPolicyStatus::default() };
-    serde_json::from_value(status.clone()).unwrap_or_else(|error| {
-        tracing::warn!(policy.namespace = name.namespace, policy.name = name.name, %error,
-            "cannot read the stored status of the policy: it is written anew");
-        CleanupPolicyStatus::default()
-    })
+fn status(object: &DynamicObject, name: &PolicyName) -> (CleanupPolicyStatus, Option<Value>) {
+    let Some(stored) = object.data.get("status") else {
+        return (CleanupPolicyStatus::default(), None);
+    };
+    match serde_json::from_value(stored.clone()) {
+        Ok(status) => (status, None),
+        Err(error) => {
+            tracing::warn!(policy.namespace = name.namespace, policy.name = name.name, %error,
+                "cannot read the stored status of the policy: it is written anew");
+            (CleanupPolicyStatus::default(), Some(stored.clone()))
+        }
+    }
 }

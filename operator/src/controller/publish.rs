@@ -5,16 +5,18 @@
 
 mod conditions;
 mod events;
+mod patch;
+mod preview;
 pub mod run;
 mod status;
-mod words;
+pub mod words;
 
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
-use policy::{CleanupPolicy, CleanupPolicyStatus, FIELD_MANAGER};
-use serde_json::json;
+use policy::{CleanupPolicy, FIELD_MANAGER};
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::observe::{Observed, ObservedPolicy};
@@ -70,10 +72,10 @@ pub async fn publish(
         create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
     metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
-    if publication.status == observed.policy.status {
+    let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
         return Ok(());
-    }
-    write_status(&observed.policy, &publication.status, client).await?;
+    };
+    write_status(&observed.policy, &changes, client).await?;
     for run in &publication.runs {
         log_run(&observed.policy, run);
     }
@@ -127,24 +129,23 @@ async fn create_event(
     }
 }
 
-/// Server-side apply, so that what is no longer said goes; of the very version that was read, so
+/// Only what changes, also where another manager wrote it; of the very version that was read, so
 /// that no run is counted on the ground of an old status.
 async fn write_status(
     policy: &ObservedPolicy,
-    status: &CleanupPolicyStatus,
+    changes: &Value,
     client: &Client,
 ) -> Result<(), PublishError> {
     let resource = ApiResource::erase::<CleanupPolicy>(&());
     let body = json!({
-        "apiVersion": resource.api_version,
-        "kind": resource.kind,
-        "metadata": {"name": policy.name.name, "resourceVersion": policy.resource_version},
-        "status": status,
+        "metadata": {"uid": policy.uid, "resourceVersion": policy.resource_version},
+        "status": changes,
     });
     let api =
         Api::<DynamicObject>::namespaced_with(client.clone(), &policy.name.namespace, &resource);
-    let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&policy.name.name, &parameters, &Patch::Apply(&body)).await {
+    let parameters =
+        PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+    match api.patch_status(&policy.name.name, &parameters, &Patch::Merge(&body)).await {
         Ok(_) => Ok(()),
         Err(error) if is_conflict(&error) => Err(PublishError::StatusConflict),
         Err(error) => Err(PublishError::WriteStatus(Box::new(error))),

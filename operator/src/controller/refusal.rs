@@ -7,8 +7,9 @@ use std::time::Duration;
 use kube::Error;
 use policy::reason;
 
-use super::apply::{AppliedCronJob, ApplyError, Refusal};
+use super::apply::{AppliedCronJob, AppliedPreflight, ApplyError, Refusal};
 use super::build::{Applied, Resources};
+use super::gate::Gate;
 use crate::client::RequestError;
 
 /// The cause of a 403 that an object meets whose namespace is being deleted.
@@ -98,7 +99,11 @@ fn request_error(error: &Error) -> Option<&RequestError> {
 
 /// A write that fails for long is told in the status, as one that was refused is; `is_lasting`
 /// says that it has.
-pub fn tell(error: ApplyError, is_lasting: bool) -> Result<Resources<Applied>, ApplyError> {
+pub fn tell(
+    error: ApplyError,
+    is_lasting: bool,
+    gate: Option<Gate>,
+) -> Result<Resources<Applied>, ApplyError> {
     let failed = |answer: &&Error| {
         !is_conflict(answer)
             && !is_namespace_ending(answer)
@@ -108,7 +113,9 @@ pub fn tell(error: ApplyError, is_lasting: bool) -> Result<Resources<Applied>, A
         Some(answer) if is_lasting => {
             let message = format!("{error}, time and again: {}", words(answer));
             let refusal = Refusal { reason: reason::APPLY_FAILED, message };
-            Ok(Resources { cron_job: AppliedCronJob::Refused(refusal), run: None })
+            let cron_job = AppliedCronJob::Refused(refusal);
+            let preflight = AppliedPreflight::NotAsked;
+            Ok(Resources { cron_job, preflight, run: Ok(None), gate })
         }
         _ => Err(error),
     }
@@ -179,8 +186,9 @@ mod tests {
 
     #[test]
     fn a_passing_failure_of_the_server_is_not_told_and_a_lasting_one_is() {
-        let tell =
-            |error: Error, is_lasting| tell(ApplyError::WriteCronJob(Box::new(error)), is_lasting);
+        let tell = |error: Error, is_lasting| {
+            tell(ApplyError::WriteCronJob(Box::new(error)), is_lasting, None)
+        };
         for error in [
             || api(500, "InternalError"),
             || api(503, "x"),

@@ -134,4 +134,32 @@ impl SchemaProblemKind {
             Self::StatementRefused => "42000",
         }
     }
+
+    /// Whether it may go without an edit of the policy, so that it is worth another look: by a
+    /// migration, a GRANT, the DDL of an archive. What only the policy can mend waits for an edit.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        match self {
+            // Applied before its migration, or before the GRANT.
+            Self::TableMissing
+            | Self::ColumnMissing
+            | Self::PrivilegeMissing
+            | Self::RowSecurity
+            | Self::NotOwner
+            // A default, a key, an identity, partitions: the owner of the table gives them.
+            | Self::ColumnNotFilled
+            | Self::NoPrimaryKey
+            | Self::NoReplicaIdentity
+            | Self::NotPartitioned
+            | Self::DefaultPartition
+            | Self::ArchiveMismatch
+            | Self::ArchiveChangesRows => true,
+            // The policy asks for something else than what is there.
+            Self::NotATable
+            | Self::TypeMismatch
+            | Self::OrderCannotWork
+            | Self::CascadeNotArchived
+            | Self::StatementRefused => false,
+        }
+    }
 }

@@ -1,9 +1,14 @@
 //! What a preflight says: written by `pgsweep plan` in a Preflight Job, read by the operator.
 
+#[cfg(test)]
+mod tests;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::termination::{self, Shorten, shorten, shorten_names};
 use super::{ActionKind, Strategy};
+use crate::catalog::SchemaProblem;
 use crate::crd::Mode;
 
 /// One look at the database, in the short form of the termination message. The whole plan, with its
@@ -100,4 +105,120 @@ pub struct RulePlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub advice: Vec<String>,
+}
+
+impl PreflightReport {
+    /// Rows that the rules hold now.
+    #[must_use]
+    pub fn rows_matched(&self) -> i64 {
+        self.rules.iter().map(|rule| rule.matched).fold(0, i64::saturating_add)
+    }
+
+    /// The report as the termination message carries it: at most 4096 bytes. `name` and `matched` of
+    /// every rule stay, and every name of a problem, once at least; what goes, goes by importance,
+    /// and then `truncated` is true.
+    #[must_use]
+    pub fn termination_message(&self) -> String {
+        termination::message(self)
+    }
+
+    /// What the policy itself says too: table and action of each rule.
+    fn drop_tables(&mut self) {
+        for rule in &mut self.rules {
+            rule.table.clear();
+            rule.action = None;
+        }
+    }
+
+    fn drop_warnings(&mut self) {
+        self.warnings.clear();
+        for rule in &mut self.rules {
+            rule.warnings.clear();
+        }
+    }
+
+    fn drop_details(&mut self) {
+        for rule in &mut self.rules {
+            rule.table_rows = None;
+            rule.oldest_overdue_seconds = 0;
+            rule.strategy = None;
+        }
+    }
+
+    fn shorten_messages(&mut self, bytes: usize) {
+        shorten(&mut self.verdict, bytes);
+        for problem in &mut self.problems {
+            shorten(&mut problem.message, bytes);
+        }
+    }
+
+    /// The first problems in full: whoever mends them asks again.
+    fn drop_last_message(&mut self) {
+        let last = self.problems.iter_mut().rfind(|problem| !problem.message.is_empty());
+        if let Some(problem) = last {
+            problem.message.clear();
+        }
+    }
+
+    /// Of the problems after the first `count`, those whose name was not met before.
+    fn keep_names_after(&mut self, count: usize) {
+        let mut met: Vec<(String, bool)> = Vec::new();
+        let mut place = 0;
+        self.problems.retain(|problem| {
+            let name = (problem.name.clone(), problem.may_pass);
+            let is_new = !met.contains(&name);
+            if is_new {
+                met.push(name);
+            }
+            place += 1;
+            is_new || place <= count
+        });
+    }
+
+    fn keep_names_alone(&mut self) {
+        self.keep_names_after(0);
+        for problem in &mut self.problems {
+            problem.rule.clear();
+        }
+        for rule in &mut self.rules {
+            rule.matched_is_estimate = false;
+        }
+        // Some of it stays: an empty one would mean that no guard spoke.
+        shorten(&mut self.verdict, 64);
+    }
+}
+
+/// With more of them no message of any would fit.
+const MOST_PROBLEMS: usize = 48;
+
+impl Shorten for PreflightReport {
+    const CUTS: &'static [fn(&mut Self)] = &[
+        |report| shorten_names(&mut report.policy, &mut report.run_id),
+        |report| report.rules.iter_mut().for_each(|rule| rule.indexes.clear()),
+        Self::drop_tables,
+        |report| report.shorten_messages(512),
+        |report| report.keep_names_after(MOST_PROBLEMS),
+        |report| report.shorten_messages(256),
+        Self::drop_warnings,
+        Self::drop_last_message,
+        |report| report.rules.iter_mut().for_each(|rule| rule.advice.clear()),
+        Self::drop_details,
+        Self::keep_names_alone,
+    ];
+    const KEPT: &'static [&'static str] = &["name", "matched"];
+
+    fn mark_truncated(&mut self) {
+        self.truncated = true;
+    }
+}
+
+impl From<&SchemaProblem> for PreflightProblem {
+    fn from(problem: &SchemaProblem) -> Self {
+        Self {
+            name: problem.kind.as_str().to_owned(),
+            rule: problem.rule.clone(),
+            message: problem.message.clone(),
+            may_pass: problem.kind.may_pass(),
+        }
+    }
 }

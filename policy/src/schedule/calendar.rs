@@ -87,7 +87,7 @@ impl Field {
     fn value(&self, text: &str) -> Result<i64, ScheduleProblem> {
         (self.first..)
             .zip(self.words)
-            .find_map(|(value, word)| word.eq_ignore_ascii_case(text).then_some(value))
+            .find_map(|(value, word)| is_word(text, word).then_some(value))
             .or_else(|| text.parse().ok())
             .filter(|value| (self.first..=self.last).contains(value))
             .ok_or_else(|| ScheduleProblem::Value {
@@ -96,6 +96,12 @@ impl Field {
                 value: text.to_owned(),
             })
     }
+}
+
+/// Go writes a name in small letters before it looks it up, and this capital is an `i` then.
+fn is_word(text: &str, word: &str) -> bool {
+    let small = |letter: char| if letter == '\u{130}' { 'i' } else { letter.to_ascii_lowercase() };
+    text.chars().map(small).eq(word.chars())
 }
 
 /// The values a field matches. The star counts in the two day fields only: see `has_day`.

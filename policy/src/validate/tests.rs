@@ -182,7 +182,7 @@ fn each_wrong_field_is_named_with_its_path() {
         (
             "/spec/approval",
             json!("Always"),
-            "spec.approval: must be Never or OnRulesChange, not Always",
+            "spec.approval: must be one of Never, OnRulesChange",
         ),
         ("/spec/database/caFrom", json!({}), "spec.database.caFrom.secretKeyRef: is required"),
         (

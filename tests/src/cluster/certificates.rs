@@ -49,11 +49,12 @@ pub fn write(site: &Site) -> Result<()> {
         login("controller-manager", "system:kube-controller-manager", None),
         login("scheduler", "system:kube-scheduler", None),
         login("proxy", "system:kube-proxy", None),
+        login("dns", "coredns", Some(ADMINISTRATORS)),
     ];
     for subject in &subjects {
         issue(&folder, &authority, subject)?;
     }
-    for user in ["kubelet", "controller-manager", "scheduler", "proxy"] {
+    for user in ["kubelet", "controller-manager", "scheduler", "proxy", "dns"] {
         kubeconfig(site, user, &folder.join(format!("{user}.conf")))?;
     }
     kubeconfig(site, "admin", &site.path("kubeconfig"))?;

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::configuration::SNAPSHOTTER;
 use super::{Cluster, blocking, sandbox};
 use crate::command::{run, run_async, run_reading};
+use crate::tools::Kubernetes;
 
 /// Kubernetes' own namespace in containerd.
 const IMAGES: &str = "k8s.io";
@@ -40,11 +42,21 @@ impl Cluster {
     pub async fn get<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
-    ) -> Result<serde_json::Value> {
+    ) -> Result<Value> {
         let mut command = self.kubectl_command();
         command.arg("get").args(arguments).args(["--output", "json"]);
         let text = run_async(command.into(), None).await?;
         serde_json::from_str(&text).context("failed to read what kubectl printed as JSON")
+    }
+
+    /// The version that its API server has.
+    pub async fn kubernetes(&self) -> Result<Kubernetes> {
+        let version: Value =
+            serde_json::from_str(&self.kubectl(["get", "--raw", "/version"]).await?)
+                .context("failed to read the API server's version")?;
+        let said = version["gitVersion"].as_str().unwrap_or_default();
+        Kubernetes::of(said)
+            .with_context(|| format!("the API server is of {said}, of which there is no test bed"))
     }
 
     /// Runs Helm as administrator and returns what it printed.

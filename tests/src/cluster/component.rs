@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use super::configuration::POD_RANGE;
+use super::NODE;
+use super::configuration::{DNS_READY_PORT, POD_RANGE};
 use super::process::Process;
 use super::sandbox;
 use super::site::Site;
@@ -29,11 +30,13 @@ pub enum Component {
     Kubelet,
     /// Makes the Services' addresses work.
     Proxy,
+    /// Tells pods the addresses of Services by their names.
+    Dns,
 }
 
 impl Component {
     /// All of them, in the order in which they start.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::Containerd,
         Self::ApiServer,
@@ -41,6 +44,7 @@ impl Component {
         Self::Scheduler,
         Self::Kubelet,
         Self::Proxy,
+        Self::Dns,
     ];
 
     /// The program's name, which is also the name of its log.
@@ -54,19 +58,32 @@ impl Component {
             Self::Containerd => "containerd",
             Self::Kubelet => "kubelet",
             Self::Proxy => "kube-proxy",
+            Self::Dns => "coredns",
+        }
+    }
+
+    /// What the API server answers to when the component does, where that can be asked.
+    pub(super) fn health(self) -> Option<String> {
+        match self {
+            Self::ApiServer => Some("/readyz".to_owned()),
+            Self::Kubelet => Some(format!("/api/v1/nodes/{NODE}/proxy/healthz")),
+            Self::Dns => Some(format!("/api/v1/nodes/{NODE}:{DNS_READY_PORT}/proxy/ready")),
+            _ => None,
         }
     }
 
     /// The command line, in the node's namespaces.
     pub(super) fn command(self, site: &Site, tools: &Tools, keeper: Process) -> Command {
-        if self == Self::Containerd {
+        let mut command = match self {
             // It finds its shim beside itself.
-            let mut command = sandbox::inside(keeper, &tools.containerd.join("containerd"));
-            command.arg("--config").arg(site.path("containerd.toml"));
-            return command;
-        }
-        let mut command = sandbox::inside(keeper, &tools.kubernetes);
-        command.arg(self.name());
+            Self::Containerd => sandbox::inside(keeper, &tools.containerd.join("containerd")),
+            Self::Dns => sandbox::inside(keeper, &tools.coredns),
+            _ => {
+                let mut command = sandbox::inside(keeper, &tools.kubernetes);
+                command.arg(self.name());
+                command
+            }
+        };
         for (flag, value) in self.flags(site) {
             command.arg(format!("--{flag}={value}"));
         }
@@ -81,7 +98,8 @@ impl Component {
             Self::Scheduler => scheduler(site),
             Self::Kubelet => kubelet(site),
             Self::Proxy => proxy(site),
-            Self::Containerd => Vec::new(),
+            Self::Containerd => vec![("config", text(&site.path("containerd.toml")))],
+            Self::Dns => vec![("conf", text(&site.path("Corefile"))), ("quiet", "true".to_owned())],
         }
     }
 }
@@ -162,7 +180,7 @@ fn kubelet(site: &Site) -> Flags {
     vec![
         ("config", text(&site.path("kubelet.yaml"))),
         ("kubeconfig", text(&site.path("pki/kubelet.conf"))),
-        ("hostname-override", super::NODE.to_owned()),
+        ("hostname-override", NODE.to_owned()),
         ("node-ip", site.node_address().to_string()),
         ("root-dir", text(&site.path("kubelet"))),
     ]
@@ -172,7 +190,7 @@ fn kubelet(site: &Site) -> Flags {
 fn proxy(site: &Site) -> Flags {
     vec![
         ("kubeconfig", text(&site.path("pki/proxy.conf"))),
-        ("hostname-override", super::NODE.to_owned()),
+        ("hostname-override", NODE.to_owned()),
         ("proxy-mode", "iptables".to_owned()),
         ("cluster-cidr", POD_RANGE.to_owned()),
         ("conntrack-max-per-core", "0".to_owned()),

@@ -17,12 +17,17 @@ pub const SNAPSHOTTER: &str = "native";
 /// The pods' addresses; of no meaning outside the cluster's own network.
 pub const POD_RANGE: &str = "10.88.0.0/16";
 
+/// Where the name server says that it knows all names.
+pub const DNS_READY_PORT: u16 = 8181;
+const DNS_DOMAIN: &str = "cluster.local";
+
 /// Writes them all into the state folder.
 pub fn write(site: &Site, tools: &Tools) -> Result<()> {
     let files = [
         ("containerd.toml", containerd(site, tools)),
         ("cni/10-pods.conflist", network(site)),
         ("kubelet.yaml", kubelet(site)),
+        ("Corefile", name_server(site)),
         ("audit-policy.yaml", audit_policy()),
         // Pods get no name server from the host's file, which may name one they cannot reach.
         ("resolv.conf", String::new()),
@@ -86,6 +91,33 @@ fn network(site: &Site) -> String {
     format!("{list:#}\n")
 }
 
+/// It is on the node, and not behind a Service: so it is there before the first pod. Of names
+/// outside the cluster it says at once that they do not exist, since nothing there can be reached.
+fn name_server(site: &Site) -> String {
+    let address = site.node_address();
+    let login = site.path("pki/dns.conf");
+    let login = login.display();
+    format!(
+        r#"{DNS_DOMAIN} {{
+    bind {address}
+    errors
+    ready {address}:{DNS_READY_PORT}
+    kubernetes {{
+        kubeconfig "{login}"
+    }}
+}}
+
+. {{
+    bind {address}
+    errors
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
+}}
+"#
+    )
+}
+
 fn kubelet(site: &Site) -> String {
     let pki = |name: &str| site.path("pki").join(name);
     let text = json!({
@@ -95,8 +127,8 @@ fn kubelet(site: &Site) -> String {
         "podLogsDir": site.path("pods"),
         "volumePluginDir": site.path("volume-plugins"),
         "resolvConf": site.path("resolv.conf"),
-        "clusterDNS": ["10.96.0.10"],
-        "clusterDomain": "cluster.local",
+        "clusterDNS": [site.node_address()],
+        "clusterDomain": DNS_DOMAIN,
         // Machines with cgroup v1 and with swap do for tests.
         "failCgroupV1": false,
         "failSwapOn": false,

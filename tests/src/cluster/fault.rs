@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::component::Component;
 use super::process::Process;
-use super::{Cluster, NODE, blocking, sandbox};
+use super::{Cluster, blocking, sandbox};
 use crate::command::tail;
 use crate::wait;
 
@@ -39,16 +39,12 @@ impl Cluster {
         blocking(move || process.kill()).await
     }
 
-    /// Starts a component that has ended. Of the API server and the kubelet it returns when they
-    /// answer, of the others at once: their work shows when they are there.
+    /// Starts a component that has ended. Of the API server, the kubelet and the name server it
+    /// returns when they answer, of the others at once: their work shows when they are there.
     pub async fn restart(&self, component: Component, timeout: Duration) -> Result<()> {
         self.kill(component).await?;
         self.launch(component)?;
-        let health = match component {
-            Component::ApiServer => "/readyz".to_owned(),
-            Component::Kubelet => format!("/api/v1/nodes/{NODE}/proxy/healthz"),
-            _ => return Ok(()),
-        };
+        let Some(health) = component.health() else { return Ok(()) };
         let what = format!("{component} to answer");
         wait::until(&what, timeout, async || {
             Ok(Some(self.kubectl(["get", "--raw", &health]).await?))
@@ -58,12 +54,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until the API server answers and has finished its own start.
-    pub(super) fn wait_for_api_server(&self, timeout: Duration) -> Result<()> {
-        wait::until_blocking("the API server", timeout, || {
-            Ok(Some(self.kubectl_blocking(["get", "--raw", "/readyz"])?))
+    /// Waits until a component answers and has finished its own start.
+    pub(super) fn wait_for(&self, component: Component, timeout: Duration) -> Result<()> {
+        let Some(health) = component.health() else { return Ok(()) };
+        wait::until_blocking(component.name(), timeout, || {
+            Ok(Some(self.kubectl_blocking(["get", "--raw", &health])?))
         })
-        .with_context(|| self.last_words(Component::ApiServer))?;
+        .with_context(|| self.last_words(component))?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
@@ -33,6 +34,14 @@ pub struct Record {
     /// The process that holds the namespaces; none while the cluster is being started.
     pub keeper: Option<Process>,
     pub tools: Tools,
+}
+
+/// The part of a record that says whether a cluster lives: one of another checkout may have other
+/// tools, and must not be taken for dead.
+#[derive(Deserialize)]
+struct Life {
+    owner: Option<Process>,
+    keeper: Option<Process>,
 }
 
 impl Site {
@@ -135,19 +144,23 @@ impl Site {
     }
 
     pub fn record(&self) -> Result<Record> {
-        let path = self.path("cluster.json");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("failed to read {}: is the cluster up?", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+        self.read()
     }
 
     /// Whether somebody owns it, or it runs on its own.
     pub fn is_in_use(&self) -> bool {
-        let Ok(record) = self.record() else { return false };
+        let Ok(record) = self.read::<Life>() else { return false };
         match record.owner {
             Some(owner) => owner.is_alive(),
             None => record.keeper.is_some_and(|keeper| keeper.is_alive()),
         }
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        let path = self.path("cluster.json");
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("failed to read {}: is the cluster up?", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 
     /// Ends the cluster and removes every trace of it.

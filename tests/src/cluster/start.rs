@@ -25,8 +25,9 @@ pub fn start(options: &Options) -> Result<Cluster> {
     if let Some(obstacle) = machine::cluster_obstacle() {
         bail!("{obstacle}");
     }
-    let tools = Tools::prepare(&options.cache, &options.kubernetes)?;
-    let step = Step::begin("starting Kubernetes", "about 10 seconds");
+    let tools = Tools::prepare(&options.cache, options.kubernetes)?;
+    let step =
+        Step::begin(format!("starting Kubernetes {}", options.kubernetes), "about 10 seconds");
     let site = Site::claim(&options.cache, &tools)?;
     // From here on every failure, and every end of this process, removes what was started.
     let leash = Leash::hold(&site)?;
@@ -41,13 +42,18 @@ pub fn start(options: &Options) -> Result<Cluster> {
         cluster.launch(component)?;
     }
     load_pause_image(&cluster)?;
-    cluster.wait_for_api_server(TIMEOUT)?;
-    for component in
-        [Component::Kubelet, Component::ControllerManager, Component::Scheduler, Component::Proxy]
-    {
+    cluster.wait_for(Component::ApiServer, TIMEOUT)?;
+    for component in [
+        Component::Kubelet,
+        Component::ControllerManager,
+        Component::Scheduler,
+        Component::Proxy,
+        Component::Dns,
+    ] {
         cluster.launch(component)?;
     }
     wait_for_node(&cluster)?;
+    cluster.wait_for(Component::Dns, TIMEOUT)?;
     step.done();
     Ok(cluster)
 }

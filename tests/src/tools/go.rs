@@ -1,5 +1,6 @@
 //! Builds Go programs: no registry has them as files, but all of them as modules.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,9 +28,16 @@ pub struct Module {
 impl Module {
     /// Returns the program, built where the cache has none of exactly this source and these flags.
     pub fn build(&self, cache: &Path) -> Result<PathBuf> {
-        let name = format!("{}-{}", self.program, self.fingerprint()?);
-        let folder = store::once(cache, &name, |folder| self.compile(folder))?;
+        let folder = store::once(cache, &self.folder()?, |folder| self.compile(folder))?;
         Ok(folder.join(self.program))
+    }
+
+    pub fn is_built(&self, cache: &Path) -> Result<bool> {
+        Ok(store::has(cache, &self.folder()?))
+    }
+
+    fn folder(&self) -> Result<String> {
+        Ok(format!("{}-{}", self.program, self.fingerprint()?))
     }
 
     fn compile(&self, folder: &Path) -> Result<()> {
@@ -91,8 +99,8 @@ pub struct Install {
 impl Install {
     /// Returns the folder that holds the programs.
     pub fn build(&self, cache: &Path) -> Result<PathBuf> {
-        store::once(cache, &format!("{}-{}", self.name, self.version), |folder| {
-            let title = format!("building {} {}", self.name, self.version);
+        store::once(cache, &self.folder(), |folder| {
+            let title = format!("building {self}");
             let mut step = Step::begin(title, self.about);
             let mut install = go()?;
             install.args(["install", "-v", "-trimpath", "-ldflags", LINK_SMALL]);
@@ -105,6 +113,20 @@ impl Install {
             step.done();
             Ok(())
         })
+    }
+
+    pub fn is_built(&self, cache: &Path) -> bool {
+        store::has(cache, &self.folder())
+    }
+
+    fn folder(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+}
+
+impl fmt::Display for Install {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.name, self.version)
     }
 }
 

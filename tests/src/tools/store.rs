@@ -9,7 +9,7 @@ use crate::progress::say;
 
 /// Returns the folder `name` in the cache, after `make` has filled it where it does not exist.
 pub fn once(cache: &Path, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let tools = cache.join("tools");
+    let tools = tools(cache);
     let kept = tools.join(name);
     if kept.is_dir() {
         return Ok(kept);
@@ -30,6 +30,15 @@ pub fn once(cache: &Path, name: &str, make: impl FnOnce(&Path) -> Result<()>) ->
     fs::rename(&unfinished, &kept)
         .with_context(|| format!("failed to move {name} into {}", tools.display()))?;
     Ok(kept)
+}
+
+/// Whether the folder `name` was made.
+pub fn has(cache: &Path, name: &str) -> bool {
+    tools(cache).join(name).is_dir()
+}
+
+fn tools(cache: &Path) -> PathBuf {
+    cache.join("tools")
 }
 
 /// Held until it is dropped; the kernel lets go of it when its owner dies.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::run;
 use crate::machine;
@@ -54,12 +54,43 @@ pub fn require_packages(packages: &[Package]) -> Result<()> {
     install.env("DEBIAN_FRONTEND", "noninteractive");
     if run(&mut install).is_err() {
         // A fresh machine has no package lists yet.
-        run(Command::new("apt-get").arg("update"))
-            .context("failed to fetch Debian's package lists")?;
+        update_lists()?;
         run(&mut install).with_context(|| format!("failed to install {names}"))?;
     }
     step.done();
     Ok(())
+}
+
+/// Takes one file out of the newest Debian package of this name, and installs nothing: some
+/// packages would start a server on the machine.
+pub fn take_from_package(package: &str, file: &str, folder: &Path) -> Result<PathBuf> {
+    ensure!(is_there("apt-get") && is_there("dpkg-deb"), "this is no Debian");
+    let what = || format!("failed to fetch Debian's package {package}");
+    let mut download = Command::new("apt-get");
+    download.args(["download", package]).current_dir(folder);
+    if let Err(error) = run(&mut download) {
+        if !machine::is_root() {
+            return Err(error).with_context(what);
+        }
+        // A fresh machine has no package lists yet.
+        update_lists()?;
+        run(&mut download).with_context(what)?;
+    }
+    let unpack = r#"dpkg-deb --fsys-tarfile "$0"_*.deb | tar -x "./$1" && rm "$0"_*.deb"#;
+    run(Command::new("sh").args(["-c", unpack, package, file]).current_dir(folder))
+        .with_context(|| format!("failed to take {file} out of Debian's package {package}"))?;
+    Ok(folder.join(file))
+}
+
+fn update_lists() -> Result<()> {
+    run(Command::new("apt-get").arg("update")).context("failed to fetch Debian's package lists")?;
+    Ok(())
+}
+
+/// Where the shell finds a program.
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let found = run(Command::new("sh").args(["-c", "command -v \"$0\"", program])).ok()?;
+    Some(PathBuf::from(found.trim()))
 }
 
 /// The folder with the CNI plugins.
@@ -78,5 +109,5 @@ fn is_there(program: &str) -> bool {
     }
     // Some of them are in folders that only root has on its PATH.
     ["/usr/sbin", "/sbin"].iter().any(|folder| Path::new(folder).join(program).exists())
-        || run(Command::new("sh").args(["-c", "command -v \"$0\"", program])).is_ok()
+        || on_path(program).is_some()
 }

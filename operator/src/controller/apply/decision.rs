@@ -51,13 +51,20 @@ pub fn decide(
         && has_metadata(&observed.metadata, &desired.object.metadata)
     {
         Decision::Keep
-    } else if edited > 0 {
+    } else if edited > 0 && last.is_some_and(|last| !is_unreported(last, observed)) {
         Decision::Correct
     } else if observed.has_foreign_fields {
         Decision::Replace
     } else {
         Decision::Apply
     }
+}
+
+/// Whether the newest build of the CronJob is one that we wrote and could not tell of: nobody else
+/// has a reason to write that annotation.
+fn is_unreported(last: &CronJobRef, observed: &ObservedCronJob) -> bool {
+    let hash = observed.annotation(ANNOTATION_BUILD_HASH);
+    !last.hash.is_empty() && hash.is_some_and(|hash| hash != last.hash)
 }
 
 /// Edits of labels and annotations move no generation.
@@ -116,7 +123,7 @@ mod tests {
             name: "codes".into(),
             uid: "cron-uid".into(),
             generation: 4,
-            hash: String::new(),
+            hash: desired.hash.clone(),
         };
         policy.status.cron_job_ref = Some(reference);
         (policy, desired, observed)
@@ -166,6 +173,28 @@ mod tests {
         });
         assert_eq!(owned, Decision::Replace);
         assert_eq!(check(|_, _, observed| observed.has_foreign_fields = true), Decision::Keep);
+    }
+
+    #[test]
+    fn our_own_write_that_was_never_told_is_no_edit_of_somebody_else() {
+        let unreported = |policy: &mut ObservedPolicy, observed: &mut ObservedCronJob| {
+            observed.metadata.generation = Some(5);
+            policy.status.cron_job_ref.as_mut().expect("a CronJob").hash = "of before".into();
+        };
+        let told = |change: fn(&mut ObservedPolicy, &mut DesiredCronJob, &mut ObservedCronJob)| {
+            check(|policy, desired, observed| {
+                unreported(policy, observed);
+                change(policy, desired, observed);
+            })
+        };
+        assert_eq!(told(|_, _, _| {}), Decision::Apply);
+        assert_eq!(told(|_, desired, _| desired.hash = "new".into()), Decision::Apply);
+        assert_eq!(told(|_, _, observed| observed.has_foreign_fields = true), Decision::Replace);
+        // A status of before there were hashes cannot tell.
+        let old = told(|policy, _, _| {
+            policy.status.cron_job_ref.as_mut().expect("a CronJob").hash.clear();
+        });
+        assert_eq!(old, Decision::Correct);
     }
 
     #[test]

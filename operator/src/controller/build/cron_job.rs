@@ -9,13 +9,14 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use policy::{
-    ANNOTATION_BUILD_HASH, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, COMPONENT_JOB, CONTAINER,
+    ANNOTATION_BUILD_HASH, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, CONTAINER,
     ConcurrencyPolicy, GROUP, LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{JobSettings, pod};
+use super::JobSettings;
+use super::pod::{self, Purpose};
 use crate::controller::validate::ValidPolicy;
 
 /// Exit codes of `pgsweep` after which a retry cannot help.
@@ -32,19 +33,24 @@ pub struct DesiredCronJob {
     pub hash: String,
 }
 
-/// Builds the CronJob.
-pub fn build(valid: &ValidPolicy, policy_uid: &str, settings: &JobSettings) -> DesiredCronJob {
+/// Builds the CronJob; one that is held does not run, whatever the policy says.
+pub fn build(
+    valid: &ValidPolicy,
+    policy_uid: &str,
+    is_held: bool,
+    settings: &JobSettings,
+) -> DesiredCronJob {
     let name = valid.policy.name();
     let mut object = CronJob {
         metadata: ObjectMeta {
             name: Some(name.name.clone()),
             namespace: Some(name.namespace.clone()),
-            labels: Some(labels(valid)),
+            labels: Some(labels(valid, Purpose::Run)),
             annotations: Some(annotations(valid)),
             owner_references: Some(vec![owner(&name.name, policy_uid)]),
             ..ObjectMeta::default()
         },
-        spec: Some(spec(valid, settings)),
+        spec: Some(spec(valid, is_held, settings)),
         status: None,
     };
     let hash = hash(&object);
@@ -53,7 +59,7 @@ pub fn build(valid: &ValidPolicy, policy_uid: &str, settings: &JobSettings) -> D
     DesiredCronJob { object, hash }
 }
 
-fn spec(valid: &ValidPolicy, settings: &JobSettings) -> CronJobSpec {
+fn spec(valid: &ValidPolicy, is_held: bool, settings: &JobSettings) -> CronJobSpec {
     let spec = &valid.spec;
     let concurrency_policy = match spec.concurrency_policy {
         ConcurrencyPolicy::Forbid => "Forbid",
@@ -62,14 +68,14 @@ fn spec(valid: &ValidPolicy, settings: &JobSettings) -> CronJobSpec {
     CronJobSpec {
         schedule: valid.policy.schedule().expression().to_owned(),
         time_zone: Some(valid.policy.schedule().time_zone().to_owned()),
-        suspend: Some(spec.suspend),
+        suspend: Some(spec.suspend || is_held),
         starting_deadline_seconds: Some(spec.starting_deadline_seconds),
         concurrency_policy: Some(concurrency_policy.to_owned()),
         successful_jobs_history_limit: Some(spec.successful_jobs_history_limit),
         failed_jobs_history_limit: Some(spec.failed_jobs_history_limit),
         job_template: JobTemplateSpec {
             metadata: Some(ObjectMeta {
-                labels: Some(labels(valid)),
+                labels: Some(labels(valid, Purpose::Run)),
                 annotations: Some(annotations(valid)),
                 ..ObjectMeta::default()
             }),
@@ -79,7 +85,7 @@ fn spec(valid: &ValidPolicy, settings: &JobSettings) -> CronJobSpec {
                 // A new pod begins only when the old one has ended: at most one run at a time.
                 pod_replacement_policy: Some("Failed".into()),
                 pod_failure_policy: Some(pod_failure_policy()),
-                template: pod::template(valid, settings),
+                template: pod::template(valid, settings, Purpose::Run),
                 ..JobSpec::default()
             }),
         },
@@ -111,11 +117,11 @@ fn pod_failure_policy() -> PodFailurePolicy {
 }
 
 /// Labels of CronJob, Job and pod.
-pub(super) fn labels(valid: &ValidPolicy) -> BTreeMap<String, String> {
+pub(super) fn labels(valid: &ValidPolicy, purpose: Purpose) -> BTreeMap<String, String> {
     let labels = [
         ("app.kubernetes.io/name", "pgsweep"),
         ("app.kubernetes.io/instance", valid.policy.name().name.as_str()),
-        (LABEL_COMPONENT, COMPONENT_JOB),
+        (LABEL_COMPONENT, purpose.component()),
         ("app.kubernetes.io/part-of", "pgsweep"),
         ("app.kubernetes.io/managed-by", "pgsweep-operator"),
         (LABEL_POLICY, valid.policy.name().name.as_str()),
@@ -133,7 +139,8 @@ pub(super) fn annotations(valid: &ValidPolicy) -> BTreeMap<String, String> {
     .into()
 }
 
-fn owner(name: &str, uid: &str) -> OwnerReference {
+/// The policy, as the owner of an object that goes with it.
+pub(super) fn owner(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: format!("{GROUP}/v1alpha1"),
         kind: "CleanupPolicy".into(),
@@ -159,19 +166,24 @@ mod tests {
 
     #[test]
     fn the_cron_job_of_a_policy() {
-        let desired = build(&examples::valid(), "policy-uid", &examples::settings());
+        let desired = build(&examples::valid(), "policy-uid", false, &examples::settings());
         insta::assert_yaml_snapshot!(desired.object);
     }
 
     #[test]
     fn the_same_policy_gives_the_same_hash_and_any_change_another() {
-        let hash = |valid: &ValidPolicy, settings: &JobSettings| build(valid, "u", settings).hash;
+        let hash =
+            |valid: &ValidPolicy, settings: &JobSettings| build(valid, "u", false, settings).hash;
         let (valid, settings) = (examples::valid(), examples::settings());
         assert_eq!(hash(&valid, &settings), hash(&examples::valid(), &settings));
 
         let mut suspended = examples::valid();
         suspended.spec.suspend = true;
         assert_ne!(hash(&valid, &settings), hash(&suspended, &settings));
+        assert_eq!(build(&valid, "u", true, &settings).object.spec, {
+            build(&suspended, "u", false, &settings).object.spec
+        });
+        assert_ne!(hash(&valid, &settings), build(&valid, "u", true, &settings).hash);
         let pulled =
             JobSettings { image_pull_policy: Some(PullPolicy::Always), ..settings.clone() };
         assert_ne!(hash(&valid, &settings), hash(&valid, &pulled));

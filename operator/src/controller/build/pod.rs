@@ -7,7 +7,10 @@ use k8s_openapi::api::core::v1::{
     PodSpec, PodTemplateSpec, SeccompProfile, SecretKeySelector, SecurityContext,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::{CONTAINER, ENV_DATABASE_CA, ENV_DATABASE_URL, ENV_JOB_UID, ENV_POLICY, SecretSource};
+use policy::{
+    COMPONENT_JOB, COMPONENT_PREFLIGHT, CONTAINER, ENV_DATABASE_CA, ENV_DATABASE_URL, ENV_JOB_UID,
+    ENV_POLICY, SecretSource,
+};
 use serde_json::Value;
 
 use super::JobSettings;
@@ -18,12 +21,42 @@ use crate::controller::validate::ValidPolicy;
 /// Time for the batch that runs to end and for the report to be written.
 const GRACE_SECONDS: i64 = 60;
 
+/// What a pod is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A run.
+    Run,
+    /// A look at the database, by which nothing changes.
+    Preflight,
+}
+
+impl Purpose {
+    /// The component of the labels.
+    pub(super) fn component(self) -> &'static str {
+        match self {
+            Purpose::Run => COMPONENT_JOB,
+            Purpose::Preflight => COMPONENT_PREFLIGHT,
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Purpose::Run => "run",
+            Purpose::Preflight => "plan",
+        }
+    }
+}
+
 /// The pod template, with what the policy may add to it.
-pub(super) fn template(valid: &ValidPolicy, settings: &JobSettings) -> PodTemplateSpec {
+pub(super) fn template(
+    valid: &ValidPolicy,
+    settings: &JobSettings,
+    purpose: Purpose,
+) -> PodTemplateSpec {
     let extra = &valid.spec.pod_template;
     // Ours come last: no label of the policy's own may hide a Job from its operator.
     let mut all_labels = extra.labels.clone();
-    all_labels.extend(labels(valid));
+    all_labels.extend(labels(valid, purpose));
     let mut all_annotations = extra.annotations.clone();
     all_annotations.extend(annotations(valid));
     PodTemplateSpec {
@@ -33,7 +66,7 @@ pub(super) fn template(valid: &ValidPolicy, settings: &JobSettings) -> PodTempla
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            containers: vec![container(valid, settings)],
+            containers: vec![container(valid, settings, purpose)],
             restart_policy: Some("Never".into()),
             termination_grace_period_seconds: Some(GRACE_SECONDS),
             automount_service_account_token: Some(false),
@@ -67,13 +100,13 @@ fn filled<T>(value: T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
     (!is_empty(&value)).then_some(value)
 }
 
-fn container(valid: &ValidPolicy, settings: &JobSettings) -> Container {
+fn container(valid: &ValidPolicy, settings: &JobSettings, purpose: Purpose) -> Container {
     Container {
         name: CONTAINER.into(),
         image: Some(settings.image.clone()),
         image_pull_policy: settings.image_pull_policy.map(PullPolicy::as_str).map(str::to_owned),
         // The log of the pod is JSON lines, and the report the one on standard output.
-        args: Some(["run", "--output", "json"].map(str::to_owned).to_vec()),
+        args: Some([purpose.command(), "--output", "json"].map(str::to_owned).to_vec()),
         env: Some(environment(valid)),
         resources: valid.spec.pod_template.resources.clone(),
         security_context: Some(SecurityContext {
@@ -202,7 +235,7 @@ mod tests {
         extra.annotations.insert("pgsweep.dev/rules-hash".into(), "forged".into());
         extra.service_account_name = "cleaner".into();
 
-        let template = template(&valid, &examples::settings());
+        let template = template(&valid, &examples::settings(), Purpose::Run);
         let metadata = template.metadata.expect("metadata");
         let (labels, annotations) =
             (metadata.labels.expect("labels"), metadata.annotations.expect("annotations"));

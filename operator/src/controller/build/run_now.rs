@@ -52,7 +52,7 @@ mod tests {
         let (mut valid, mut observed) = (examples::valid(), examples::policy());
         valid.spec.run_now = token.into();
         observed.status.last_run_now = last.into();
-        let desired = cron_job::build(&valid, &observed.uid, &examples::settings());
+        let desired = cron_job::build(&valid, &observed.uid, false, &examples::settings());
         build(&valid, &observed, &desired.object)
     }
 

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use policy::{
-    ANNOTATION_ATTEMPT, ANNOTATION_RULES_HASH, ANNOTATION_RUN_NOW, COMPONENT_PREFLIGHT, GROUP,
-    LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY, Mode, PolicyName, Trigger,
+    ANNOTATION_ATTEMPT, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, ANNOTATION_RUN_NOW,
+    COMPONENT_PREFLIGHT, GROUP, LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY, Mode, PolicyName,
+    Trigger,
 };
 
 use crate::controller::index::{Digest, Entry};
@@ -35,8 +36,8 @@ pub struct ObservedJob {
 pub enum Role {
     /// A run, for this reason.
     Run(Trigger),
-    /// A preflight of the rules of this hash, its so many-th try.
-    Preflight { rules_hash: String, attempt: i32 },
+    /// A preflight of the rules of this hash: its so many-th try since this generation of the policy.
+    Preflight { rules_hash: String, generation: i64, attempt: i32 },
 }
 
 /// How a Job ended, by its own word.
@@ -118,6 +119,9 @@ fn role(metadata: &ObjectMeta) -> Role {
     let annotation = |name| metadata.annotations.as_ref().and_then(|all| all.get(name));
     Role::Preflight {
         rules_hash: annotation(ANNOTATION_RULES_HASH).cloned().unwrap_or_default(),
+        generation: annotation(ANNOTATION_GENERATION)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default(),
         attempt: annotation(ANNOTATION_ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or(1),
     }
 }

@@ -1,11 +1,14 @@
 //! The conditions of a policy, from what was applied and how the runs ended. Pure.
 
+mod approved;
 mod ready;
 mod runs;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use policy::{condition, reason};
+use policy::condition;
+
+pub(super) use ready::{SUSPENDED_TOO, is_suspended};
 
 use super::run::FinishedRun;
 use super::words::cut;
@@ -38,16 +41,10 @@ pub fn conditions(
     applied: &Resources<Applied>,
     runs: &[FinishedRun],
 ) -> Vec<Condition> {
-    let ready = ready::ready(observed, validated, applied);
-    let also = match ready.reason.as_str() {
-        reason::INVALID_SPEC | reason::INVALID_SCHEDULE | reason::NAME_CONFLICT => {
-            Some(condition::STALLED)
-        }
-        reason::APPLY_FAILED | reason::SECRET_MISSING => Some(condition::RECONCILING),
-        _ => None,
-    };
+    let (ready, also) = ready::ready(observed, validated, applied);
     let also = also.map(|kind| (kind, Saying { status: "True", ..ready.clone() }));
     let mut all = vec![stamped(observed, condition::READY, ready)];
+    all.extend(approved::approved(observed, validated, applied));
     all.push(runs::last_run_succeeded(observed, runs));
     all.extend(also.map(|(kind, saying)| stamped(observed, kind, saying)));
     all

@@ -2,6 +2,7 @@
 //! telling it twice, after a restart too, makes one event. Pure.
 
 mod about_policy;
+mod about_preflight;
 mod about_run;
 
 use jiff::Timestamp;
@@ -75,7 +76,10 @@ pub fn drafts(
 ) -> Vec<EventDraft> {
     let mut drafts = Vec::new();
     drafts.extend(about_policy::cron_job_draft(observed, applied));
-    drafts.extend(about_policy::ready_draft(observed, status));
+    drafts.extend(about_policy::suspension_draft(observed));
+    drafts.extend(about_policy::ready_draft(observed, status, applied));
+    drafts.extend(about_policy::approved_draft(observed, status));
+    drafts.extend(about_preflight::preflight_drafts(observed, status));
     drafts.extend(runs.iter().map(about_run::run_draft));
     drafts
 }

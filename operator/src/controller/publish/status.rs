@@ -11,7 +11,7 @@ use policy::{ActiveRun, CleanupPolicyStatus, HistoryEntry};
 use super::conditions::conditions;
 use super::events::{EventDraft, drafts};
 use super::run::{FinishedRun, Judged, judge};
-use crate::controller::apply::AppliedCronJob;
+use crate::controller::apply::{AppliedCronJob, AppliedPreflight};
 use crate::controller::build::{Applied, Resources};
 use crate::controller::index::LINGER;
 use crate::controller::observe::{Observed, ObservedJob};
@@ -55,9 +55,10 @@ pub fn publication(
         AppliedCronJob::Suspended(reference) => status.cron_job_ref.clone_from(reference),
         AppliedCronJob::Refused(_) => {}
     }
-    if let Some(token) = &applied.run {
+    if let Ok(Some(token)) = &applied.run {
         status.last_run_now.clone_from(token);
     }
+    let turn = record_gate(&mut status, applied, &observed.policy.uid);
     let last_schedule_time =
         observed.cron_job.as_ref().and_then(|cron_job| cron_job.last_schedule_time);
     if let Some(time) = last_schedule_time {
@@ -75,6 +76,7 @@ pub fn publication(
     let events = drafts(observed, &status, applied, &runs);
     let linger = observed.has_gone.then_some(LINGER);
     let look_again = look_again(observed.now, next, await_report).min(linger.unwrap_or(RESYNC));
+    let look_again = look_again.min(turn.unwrap_or(RESYNC));
     Publication { status, events, runs, look_again }
 }
 
@@ -146,6 +148,29 @@ fn record(status: &mut CleanupPolicyStatus, run: &FinishedRun) {
     status.last_run = Some(run.status.clone());
 }
 
+/// What is known of the preflight now, and when to look at it again. Of a policy that is wrong what
+/// was known stays: the same rules may come back.
+fn record_gate(
+    status: &mut CleanupPolicyStatus,
+    applied: &Resources<Applied>,
+    policy_uid: &str,
+) -> Option<Duration> {
+    let gate = applied.gate.as_ref()?;
+    status.plan.clone_from(&gate.plan);
+    match &applied.preflight {
+        AppliedPreflight::Begun { uid } => status.preflight = gate.preflight(Some(uid)),
+        AppliedPreflight::NotAsked
+        | AppliedPreflight::WaitsForTurn
+        | AppliedPreflight::Refused(_) => status.preflight = gate.preflight(None),
+    }
+    if applied.preflight == AppliedPreflight::WaitsForTurn {
+        // Those that wait do not all come back together.
+        let spread = policy_uid.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(byte.into())) % 6;
+        return Some(Duration::from_secs(3 + spread));
+    }
+    gate.look_again
+}
+
 fn history_limit(validated: &Result<ValidPolicy, InvalidPolicy>) -> usize {
     let limit = validated.as_ref().ok().map(|valid| valid.spec.history_limit);
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_HISTORY);
@@ -178,6 +203,7 @@ fn next_run(
 ) -> Option<Timestamp> {
     let valid = validated.as_ref().ok().filter(|valid| !valid.spec.suspend)?;
     let AppliedCronJob::Current { .. } = applied.cron_job else { return None };
+    applied.gate.as_ref().filter(|gate| gate.hold.is_none())?;
     valid.policy.schedule().after(observed.now)
 }
 

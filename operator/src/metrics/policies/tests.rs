@@ -74,7 +74,7 @@ fn a_new_policy_begins_with_its_mode_and_two_results() {
     let mut scene = Scene::new();
     scene.writer.apply_watcher_event(&Event::Apply(policy("codes", &Value::Null)));
     let runs: Vec<_> =
-        scene.scrape().into_iter().filter(|line| line.contains("runs_total")).collect();
+        scene.scrape().into_iter().filter(|line| line.contains("policy_runs_total")).collect();
     assert_eq!(runs.len(), 2, "{runs:?}");
     assert!(runs.iter().all(|line| line.contains(r#"mode="DryRun""#) && line.ends_with(" 0")));
 }

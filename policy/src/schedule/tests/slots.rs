@@ -12,7 +12,7 @@ fn between(expression: &str, zone: &str, [after, until]: [&str; 2], limit: usize
 
 #[test]
 fn lists_what_lies_between_without_the_first_end_and_with_the_last() {
-    let table: [(&str, &str, [&str; 2], &[&str]); 7] = [
+    let table: [(&str, &str, [&str; 2], &[&str]); 8] = [
         (
             "0 * * * *",
             "UTC",
@@ -40,6 +40,13 @@ fn lists_what_lies_between_without_the_first_end_and_with_the_last() {
             "Europe/Berlin",
             ["2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"],
             &["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"],
+        ),
+        // The controller is stuck after the first of these, and never runs again.
+        (
+            "45 3 * * *",
+            "Pacific/Chatham",
+            ["2026-04-04T12:00:00Z", "2026-04-07T00:00:00Z"],
+            &["2026-04-04T14:00:00Z", "2026-04-05T15:00:00Z", "2026-04-06T15:00:00Z"],
         ),
     ];
     for (expression, zone, ends, times) in table {

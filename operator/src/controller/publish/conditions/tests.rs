@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use policy::CronJobRef;
+use policy::{CronJobRef, reason};
 use serde_json::json;
 
 use super::*;
@@ -33,7 +33,7 @@ fn with_spec(change: impl FnOnce(&mut serde_json::Value)) -> Observed {
 fn every_state_of_a_policy_in_sentences() {
     let refused = |reason, message: &str| {
         let refusal = Refusal { reason, message: message.into() };
-        Resources { cron_job: AppliedCronJob::Refused(refusal), run: None }
+        Resources { cron_job: AppliedCronJob::Refused(refusal), ..applied() }
     };
     let observed = examples::observed();
     let valid = validate(&observed.policy);
@@ -157,7 +157,7 @@ fn the_last_run_is_told_by_the_newest_that_was_not_skipped() {
 fn a_suspended_cron_job_of_a_wrong_policy_is_no_other_state() {
     let observed = with_spec(|spec| spec["rules"][0]["where"] = json!([]));
     let reference = CronJobRef::default();
-    let suspended = Resources { cron_job: AppliedCronJob::Suspended(Some(reference)), run: None };
+    let suspended = Resources { cron_job: AppliedCronJob::Suspended(Some(reference)), ..applied() };
     let all = conditions(&observed, &validate(&observed.policy), &suspended, &[]);
     assert_eq!(all[0].reason, reason::INVALID_SPEC);
 }

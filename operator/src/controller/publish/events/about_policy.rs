@@ -1,12 +1,23 @@
-//! Events of the policy and its CronJob. Pure.
+//! Events of the policy and its CronJob: told by the difference between the
+//! status that is stored and the one that is about to be, so that a status that
+//! could not be written loses none. Pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use policy::{CleanupPolicyStatus, condition, event, reason};
 
 use super::EventDraft;
 use crate::controller::apply::{AppliedCronJob, Change};
 use crate::controller::build::{Applied, Resources};
 use crate::controller::observe::Observed;
-use crate::controller::publish::conditions::find;
+use crate::controller::publish::conditions::{SUSPENDED_TOO, find, is_suspended};
+
+/// Reasons of `Ready` under which a right policy is held back.
+const HELD: [&str; 4] = [
+    reason::PREFLIGHTING,
+    reason::PREFLIGHT_FAILED,
+    reason::APPROVAL_PENDING,
+    reason::SECRET_MISSING,
+];
 
 pub(super) fn cron_job_draft(
     observed: &Observed,
@@ -14,41 +25,127 @@ pub(super) fn cron_job_draft(
 ) -> Option<EventDraft> {
     let AppliedCronJob::Current { reference, change } = &applied.cron_job else { return None };
     let known = observed.policy.status.cron_job_ref.as_ref();
-    let is_new = known.is_none_or(|known| known.uid != reference.uid);
+    let known = known.filter(|known| known.uid == reference.uid);
     let name = &reference.name;
-    let (reason, note) = match change {
-        // Also after a stop between the CronJob and the status that should have told of it.
-        _ if is_new => (event::CRON_JOB_CREATED, format!("created CronJob {name}")),
-        Some(Change::Updated) => {
-            (event::CRON_JOB_UPDATED, format!("updated CronJob {name} to the policy"))
-        }
-        Some(Change::Corrected) => {
-            let note = format!("undid an edit of CronJob {name}: the policy is where to make it");
-            (event::DRIFT_CORRECTED, note)
-        }
-        Some(Change::Created) | None => return None,
+    let draft = |reason, note, generation| EventDraft {
+        reason,
+        is_warning: false,
+        action: "Apply",
+        note,
+        key: format!("{}/{generation}", reference.uid),
     };
-    let key = format!("{}/{}", reference.uid, if is_new { 0 } else { reference.generation });
-    Some(EventDraft { reason, is_warning: false, action: "Apply", note, key })
+    let updated = || {
+        let note = format!("updated CronJob {name} to the policy");
+        draft(event::CRON_JOB_UPDATED, note, reference.generation)
+    };
+    let corrected = || {
+        let note = format!("undid an edit of CronJob {name}: the policy is where to make it");
+        draft(event::DRIFT_CORRECTED, note, reference.generation)
+    };
+    let Some(known) = known else {
+        return Some(draft(event::CRON_JOB_CREATED, format!("created CronJob {name}"), 0));
+    };
+    if known.hash.is_empty() {
+        // A status of before it had hashes.
+        return match change {
+            Some(Change::Updated) => Some(updated()),
+            Some(Change::Corrected) => Some(corrected()),
+            Some(Change::Created) | None => None,
+        };
+    }
+    if known.hash != reference.hash {
+        return (!is_by_gate(observed, applied)).then(updated);
+    }
+    (known.generation != reference.generation).then(corrected)
 }
 
-pub(super) fn ready_draft(observed: &Observed, status: &CleanupPolicyStatus) -> Option<EventDraft> {
-    let now = find(&status.conditions, condition::READY)?;
-    let reason = [
-        reason::INVALID_SPEC,
-        reason::INVALID_SCHEDULE,
-        reason::SECRET_MISSING,
-        reason::NAME_CONFLICT,
-    ]
-    .into_iter()
-    .find(|reason| *reason == now.reason)?;
-    let before = find(&observed.policy.status.conditions, condition::READY);
+/// The gate alone was opened or shut, of which other events tell.
+fn is_by_gate(observed: &Observed, applied: &Resources<Applied>) -> bool {
+    let status = &observed.policy.status;
+    let was_held = ready(&status.conditions).is_some_and(|last| HELD.contains(&&*last.reason));
+    let is_held = applied.gate.as_ref().is_some_and(|gate| gate.hold.is_some());
+    status.observed_generation == Some(observed.policy.generation) && was_held != is_held
+}
+
+fn ready(conditions: &[Condition]) -> Option<&Condition> {
+    find(conditions, condition::READY)
+}
+
+/// What `Ready` began to say. Of an object that the API server refused also where something else
+/// is said first.
+pub(super) fn ready_draft(
+    observed: &Observed,
+    status: &CleanupPolicyStatus,
+    applied: &Resources<Applied>,
+) -> Option<EventDraft> {
+    let now = ready(&status.conditions)?;
+    let before = ready(&observed.policy.status.conditions);
+    let refused = applied.refusal().filter(|refusal| refusal.reason == reason::APPLY_FAILED);
+    if let Some(refusal) = refused {
+        let told = before.is_some_and(|before| before.message.contains(&refusal.message));
+        let draft =
+            warning(event::APPLY_FAILED, observed, before, refusal.message.clone(), "Apply");
+        return (!told).then_some(draft);
+    }
+    let (reason, note) = match now.reason.as_str() {
+        reason::INVALID_SPEC => (event::INVALID_SPEC, &now.message),
+        reason::INVALID_SCHEDULE => (event::INVALID_SCHEDULE, &now.message),
+        reason::SECRET_MISSING => (event::SECRET_MISSING, &now.message),
+        reason::NAME_CONFLICT => (event::NAME_CONFLICT, &now.message),
+        reason::APPROVAL_PENDING => {
+            let approved = find(&status.conditions, condition::APPROVED)?;
+            (event::APPROVAL_REQUIRED, &approved.message)
+        }
+        _ => return None,
+    };
     let told =
         before.is_some_and(|before| before.reason == now.reason && before.message == now.message);
-    // What stood before tells one Secret that went missing from the next; unlike the time of this
-    // moment it is the same until the status is stored.
-    let since = before.map(|before| before.last_transition_time.0.to_string()).unwrap_or_default();
-    let key = format!("{}/{since}/{}", observed.policy.generation, now.message);
-    let note = now.message.clone();
-    (!told).then_some(EventDraft { reason, is_warning: true, action: "Check", note, key })
+    (!told).then(|| warning(reason, observed, before, note.clone(), "Check"))
 }
+
+/// What stood before tells one Secret that went missing from the next; unlike the time of this
+/// moment it is the same until the status is stored.
+fn warning(
+    reason: &'static str,
+    observed: &Observed,
+    before: Option<&Condition>,
+    note: String,
+    action: &'static str,
+) -> EventDraft {
+    let since = before.map(|before| before.last_transition_time.0.to_string()).unwrap_or_default();
+    let key = format!("{}/{since}/{note}", observed.policy.generation);
+    EventDraft { reason, is_warning: true, action, note, key }
+}
+
+/// That `spec.suspend` changed. `Ready` is where the status remembers it.
+pub(super) fn suspension_draft(observed: &Observed) -> Option<EventDraft> {
+    let before = ready(&observed.policy.status.conditions);
+    let was_suspended = before.is_some_and(|before| {
+        before.reason == reason::SUSPENDED || before.message.ends_with(SUSPENDED_TOO)
+    });
+    let (reason, note) = match (was_suspended, is_suspended(observed)) {
+        (false, true) => (event::SUSPENDED, "suspended by spec.suspend: no scheduled run begins"),
+        (true, false) => (event::RESUMED, "resumed: scheduled runs begin again"),
+        _ => return None,
+    };
+    let key = observed.policy.generation.to_string();
+    Some(EventDraft { reason, is_warning: false, action: "Apply", note: note.into(), key })
+}
+
+/// That somebody approved the rules.
+pub(super) fn approved_draft(
+    observed: &Observed,
+    status: &CleanupPolicyStatus,
+) -> Option<EventDraft> {
+    let approved = |conditions| find(conditions, condition::APPROVED);
+    let now = approved(&status.conditions).filter(|now| now.reason == reason::HASH_APPROVED)?;
+    let before = approved(&observed.policy.status.conditions);
+    let told = before.is_some_and(|before| before.message == now.message);
+    let since = before.map(|before| before.last_transition_time.0.to_string()).unwrap_or_default();
+    let (note, key) = (now.message.clone(), format!("{since}/{}", now.message));
+    let reason = event::APPROVED;
+    (!told).then_some(EventDraft { reason, is_warning: false, action: "Approve", note, key })
+}
+
+#[cfg(test)]
+mod tests;

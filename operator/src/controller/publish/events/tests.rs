@@ -15,7 +15,7 @@ fn changed(change: Option<Change>) -> Resources<Applied> {
         generation: 5,
         hash: String::new(),
     };
-    Resources { cron_job: AppliedCronJob::Current { reference, change }, run: None }
+    Resources { cron_job: AppliedCronJob::Current { reference, change }, ..applied() }
 }
 
 fn told(observed: &Observed, applied: &Resources<Applied>) -> Vec<EventDraft> {

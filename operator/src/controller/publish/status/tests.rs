@@ -145,7 +145,7 @@ fn nothing_new_is_told_while_nothing_happens() {
 #[test]
 fn a_token_that_has_its_job_is_remembered() {
     let observed = examples::observed();
-    let applied = Resources { run: Some("initial".into()), ..applied() };
+    let applied = Resources { run: Ok(Some("initial".into())), ..applied() };
     let told = publication(&observed, &validate(&observed.policy), &applied);
     assert_eq!(told.status.last_run_now, "initial");
 }
