@@ -156,7 +156,8 @@ fn build_job() -> Result<()> {
     process::run(&mut process::cargo(["build", "--quiet", "--locked", "--package", "cleanup-job"]))
 }
 
-async fn start_postgres(settings: &Settings, also: &[IpAddr]) -> Result<LocalPostgres> {
+/// A Postgres of our own, which also listens on these addresses.
+pub async fn start_postgres(settings: &Settings, also: &[IpAddr]) -> Result<LocalPostgres> {
     let mut options = local_postgres::Options::new(&settings.cache);
     options.listen_addresses.extend(also);
     tokio::task::spawn_blocking(move || LocalPostgres::start(&options)).await?

@@ -5,6 +5,7 @@
     reason = "a developer's tool talks to its terminal"
 )]
 
+mod bench;
 mod check;
 mod ci;
 mod cluster;
@@ -41,6 +42,9 @@ enum Command {
     /// Starts or stops a Kubernetes of your own
     #[command(subcommand)]
     Cluster(cluster::Action),
+    /// Measures the figures of docs/benchmarks.md
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Says what this machine has, what it lacks, and how to get it
     Doctor,
 }
@@ -64,6 +68,7 @@ fn run(command: Command) -> Result<()> {
         Command::Generate => generate::run(),
         Command::Image => image::run(),
         Command::Cluster(action) => cluster::run(&action),
+        Command::Bench(what) => bench::run(&what),
         Command::Doctor => doctor::run(),
     }
 }

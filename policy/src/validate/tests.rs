@@ -179,11 +179,7 @@ fn each_wrong_field_is_named_with_its_path() {
             "spec.backoffLimit: must be of type integer, not decimal",
         ),
         ("/spec/Suspend", json!(true), "spec.Suspend: is an unknown field; did you mean suspend?"),
-        (
-            "/spec/approval",
-            json!("Always"),
-            "spec.approval: must be one of Never, OnRulesChange",
-        ),
+        ("/spec/approval", json!("Always"), "spec.approval: must be one of Never, OnRulesChange"),
         ("/spec/database/caFrom", json!({}), "spec.database.caFrom.secretKeyRef: is required"),
         (
             "/spec/database/caFrom",

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ const END: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Launch {
     login: Login,
+    program: Option<PathBuf>,
     proxy: Option<String>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -48,6 +50,7 @@ impl Launch {
     pub fn new(login: &Login) -> Self {
         let launch = Self {
             login: login.clone(),
+            program: None,
             proxy: None,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -57,6 +60,13 @@ impl Launch {
             .env("PGSWEEP_JOB_IMAGE", &format!("pgsweep:{VERSION}"))
             .env("PGSWEEP_JOB_IMAGE_PULL_POLICY", "IfNotPresent")
             .env("PGSWEEP_LOG_FORMAT", "human")
+    }
+
+    /// Another binary than the one that was built with the tests.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// By way of a proxy.
@@ -92,7 +102,8 @@ impl Launch {
         let log = NamedTempFile::new().context("failed to make a file")?;
         let writer = || log.reopen().context("failed to open a file again");
         let address = free_address()?;
-        let child = Command::new(binary("pgsweep-operator")?)
+        let program = self.program.map_or_else(|| binary("pgsweep-operator"), Ok)?;
+        let child = Command::new(program)
             .args(self.arguments)
             .env("KUBECONFIG", kubeconfig.path())
             .env("PGSWEEP_LISTEN", address.to_string())

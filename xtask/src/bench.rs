@@ -1,0 +1,22 @@
+//! `cargo xtask bench`: the figures of `docs/benchmarks.md`, measured anew. Nothing here passes or
+//! fails: a machine is slow or fast, and a figure is what it is.
+
+mod figures;
+mod operator;
+
+use anyhow::Result;
+
+/// What is measured.
+#[derive(clap::Subcommand)]
+pub enum Bench {
+    /// The operator with thousands of policies, on a real API server: time, memory, writes
+    Operator(operator::Args),
+}
+
+/// Measures it and prints a table.
+pub fn run(bench: &Bench) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    match bench {
+        Bench::Operator(args) => runtime.block_on(operator::run(args)),
+    }
+}
