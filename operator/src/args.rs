@@ -177,14 +177,14 @@ fn identity(text: &str) -> Result<String, IdentityProblem> {
 #[error("must be 1 to {LONGEST_IDENTITY} letters, digits and signs of ASCII, without spaces")]
 struct IdentityProblem;
 
-fn duration(text: &str) -> Result<Duration, DurationProblem> {
+pub fn duration(text: &str) -> Result<Duration, DurationProblem> {
     let duration = policy::Age::parse(text)?.duration();
     if duration < SHORTEST { Err(DurationProblem::TooShort) } else { Ok(duration) }
 }
 
 /// Why a text is no time to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-enum DurationProblem {
+pub enum DurationProblem {
     #[error(transparent)]
     Age(#[from] policy::AgeProblem),
     #[error("must be at least {} s", SHORTEST.as_secs())]

@@ -75,7 +75,6 @@ pub struct Limits {
     /// The first wait after a preflight that failed; each is twice the one before it.
     pub preflight_retry: Duration,
     /// A Job whose pod has not started after this is stuck.
-    #[expect(dead_code, reason = "read as soon as the operator knows stuck Jobs")]
     pub stuck_after: Duration,
 }
 
@@ -137,7 +136,8 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
     let Context { client, settings, limits, metrics, .. } = &shared.context;
     let is_lasting = shared.backoff.is_lasting(&name(object));
 
-    let observed = observe::observe(object, &shared.caches, client, now()).await?;
+    let observed =
+        observe::observe(object, &shared.caches, client, limits.stuck_after, now()).await?;
     let validated = validate::validate(&observed.policy);
     let built = build::build(&observed, &validated, limits.preflight_retry, settings);
     let gate = built.gate.clone();

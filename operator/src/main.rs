@@ -7,14 +7,17 @@ mod client;
 mod controller;
 mod leader;
 mod metrics;
+mod task;
+mod verify;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser as _};
 use kube::Config;
+use policy::PolicyName;
 use runtime::admin::{Admin, Readiness};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,7 @@ use args::Args;
 use controller::{Context, JobSettings, Limits, chain};
 use leader::{Candidate, Gate, Keeper, LeaseName};
 use metrics::Metrics;
+use task::{Task, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,12 +37,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = format!("{LOGGED_BY_US},{}", args.log.log_level);
-    if let Err(error) = runtime::log::init(&filter, args.log.log_format) {
+    let task = Task::parse();
+    let filter = format!("{LOGGED_BY_US},{}", task.log().log_level);
+    if let Err(error) = runtime::log::init(&filter, task.log().log_format) {
         Args::command().error(ErrorKind::ValueValidation, chain(&error)).exit();
     }
-    match run(args).await {
+    let ended = match task {
+        Task::Operate(args) => run(args).await,
+        Task::Verify(args) => verify(args).await,
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", chain(&*error));
@@ -62,8 +70,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         preflight_concurrency,
         log: _,
     } = args;
-    let provider = rustls::crypto::ring::default_provider();
-    provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))?;
+    use_tls()?;
     let shutdown = runtime::shutdown::token();
 
     let mut config = Config::infer().await.context("failed to find the cluster")?;
@@ -125,4 +132,21 @@ fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
     if name.is_empty() { "pgsweep-operator".to_owned() } else { name.to_owned() }
+}
+
+async fn verify(args: VerifyArgs) -> anyhow::Result<()> {
+    let VerifyArgs { namespace, policy: name, reason, timeout, log: _ } = args;
+    use_tls()?;
+    let config = Config::infer().await.context("failed to find the cluster")?;
+    let client = client::client(config, &Gate::AlwaysOpen, PATIENCE)
+        .context("failed to set up the Kubernetes client")?;
+    let policy = PolicyName { namespace, name };
+    let said = verify::verify(client, policy.clone(), reason, timeout).await?;
+    tracing::info!(policy.namespace, policy.name, "{policy} says {said}");
+    Ok(())
+}
+
+fn use_tls() -> anyhow::Result<()> {
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| anyhow!("a TLS provider was installed before ours"))
 }

@@ -2,16 +2,23 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
-use crate::Cluster;
+use crate::settings::Settings;
+use crate::{Cluster, command, job, tools, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "pgsweep-system";
 /// Name of the release; the Deployment is `<release>-operator`.
 pub const RELEASE: &str = "pgsweep";
+/// Name of the Lease by which its replicas agree on who leads.
+pub const LEASE: &str = "pgsweep-operator";
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Installs the chart on the tests' cluster, once for all tests; the images must be on its node,
 /// as `cargo xtask test` puts them there.
@@ -24,30 +31,51 @@ pub async fn installed(cluster: &Cluster) -> Result<()> {
     if path.exists() {
         return Ok(());
     }
+    make_namespace(cluster, NAMESPACE).await?;
+    let chart = folder();
+    helm(cluster, &["upgrade", "--install", RELEASE], &chart, &["--take-ownership"])
+        .await
+        .context("failed to install the chart")?;
+    File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// Runs Helm with a chart in the operator's namespace, and returns when all of it is ready.
+pub async fn helm(
+    cluster: &Cluster,
+    verb: &[&str],
+    chart: &Path,
+    arguments: &[&str],
+) -> Result<String> {
+    let chart = chart.display().to_string();
+    let wait = ["--namespace", NAMESPACE, "--wait", "--timeout", "2m"];
+    let chart = [chart.as_str()];
+    cluster.helm(verb.iter().chain(&chart).chain(&wait).chain(arguments)).await
+}
+
+/// Makes a namespace that takes only pods that need nothing, unless it is there.
+pub async fn make_namespace(cluster: &Cluster, name: &str) -> Result<()> {
     let namespace = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
-            "name": NAMESPACE,
+            "name": name,
             "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
         },
     });
     cluster.kubectl_with_input(["apply", "--filename", "-"], &namespace.to_string()).await?;
-    let chart = folder().display().to_string();
-    let arguments = [
-        "upgrade",
-        "--install",
-        RELEASE,
-        &chart,
-        "--namespace",
-        NAMESPACE,
-        "--take-ownership",
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
-    cluster.helm(arguments).await.context("failed to install the chart")?;
-    File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// Puts the images of the release on the node of a cluster of the test's own: the files that
+/// `cargo xtask test` has made for the shared one.
+pub async fn load_images(cluster: &Cluster) -> Result<()> {
+    let program = job::binary("pgsweep-operator")?;
+    let target = program.ancestors().nth(2).context("a binary has a folder")?;
+    for name in ["pgsweep", "pgsweep-operator"] {
+        let file = format!("images/{name}-{}.tar", env!("CARGO_PKG_VERSION"));
+        cluster.load_image(&target.join(file)).await?;
+    }
     Ok(())
 }
 
@@ -57,11 +85,51 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pgsweep")
 }
 
-/// The metrics of the operator, as Prometheus reads them, through the API server.
+/// What `helm template` makes of the chart with these arguments: without a cluster, under the name
+/// and in the namespace that the tests install it.
+pub async fn rendered(arguments: &[&str]) -> Result<Vec<Value>> {
+    let cache = Settings::get()?.cache.clone();
+    let helm = tokio::task::spawn_blocking(move || tools::helm(&cache)).await??;
+    let mut command = Command::new(helm);
+    command.args(["template", RELEASE]).arg(folder()).args(["--namespace", NAMESPACE]);
+    command.args(arguments);
+    let text = command::run_async(command, None).await?;
+    serde_saphyr::from_multiple(&text).context("failed to read what helm printed")
+}
+
+/// The metrics of the operator that leads, as Prometheus reads them, through the API server. The
+/// Service would answer from any replica, and only the leader shows policies.
 pub async fn metrics(cluster: &Cluster) -> Result<String> {
-    let path =
-        format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-operator:http/proxy/metrics");
+    let (_, metrics) = find_leader(cluster).await?;
+    Ok(metrics)
+}
+
+/// The name of the pod whose operator leads.
+pub async fn leader(cluster: &Cluster) -> Result<String> {
+    let (pod, _) = find_leader(cluster).await?;
+    Ok(pod)
+}
+
+/// The metrics of one of the operator's pods.
+pub async fn metrics_of(cluster: &Cluster, pod: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics");
     cluster.kubectl(["get", "--raw", &path]).await
+}
+
+/// The pod that the Lease names, and its metrics, once they say that it leads: one that was killed
+/// holds the Lease for a while longer.
+async fn find_leader(cluster: &Cluster) -> Result<(String, String)> {
+    let here = ["--namespace", NAMESPACE];
+    wait::until("an operator to lead", PATIENCE, async || {
+        let lease = cluster.get(["lease", LEASE].iter().chain(&here)).await?;
+        let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+        // `POD_` and something random.
+        let Some((pod, _)) = holder.rsplit_once('_') else { return Ok(None) };
+        let metrics = metrics_of(cluster, pod).await?;
+        let leads = metric(&metrics, "pgsweep_operator_leader", &[]) > 0.5;
+        Ok(leads.then(|| (pod.to_owned(), metrics)))
+    })
+    .await
 }
 
 /// The value of the one series of this name that has all these labels; 0 where there is none.

@@ -26,12 +26,6 @@ const CONTAINERD: go::Install = go::Install {
         "github.com/containerd/containerd/v2/cmd/ctr",
     ],
 };
-const COREDNS: go::Install = go::Install {
-    name: "coredns",
-    version: "1.15.0",
-    about: "once on this machine, about 3 minutes",
-    packages: &["github.com/coredns/coredns"],
-};
 const HELM: go::Install = go::Install {
     name: "helm",
     version: "4.3.1",
@@ -64,7 +58,7 @@ impl Tools {
             pause: pause(cache)?,
             helm: helm(cache)?,
             containerd: CONTAINERD.build(cache)?,
-            coredns: COREDNS.build(cache)?.join("coredns"),
+            coredns: coredns().build(cache)?,
             kubernetes: kubernetes.build(cache)?,
             cni: system::cni_plugins()?,
         })
@@ -73,14 +67,22 @@ impl Tools {
 
 /// The pause program; see `tests/kubernetes/pause`.
 pub fn pause(cache: &Path) -> Result<PathBuf> {
+    own("pause", "once on this machine, a few seconds").build(cache)
+}
+
+/// The name server; see `tests/kubernetes/coredns`.
+fn coredns() -> go::Module {
+    own("coredns", "once on this machine, about 2 minutes")
+}
+
+fn own(program: &'static str, about: &'static str) -> go::Module {
     go::Module {
-        program: "pause",
-        title: "building the pause program".to_owned(),
-        about: "once on this machine, a few seconds",
+        program,
+        title: format!("building {program}"),
+        about,
         link_flags: go::LINK_SMALL.to_owned(),
-        source: sources().join("pause"),
+        source: sources().join(program),
     }
-    .build(cache)
 }
 
 /// Helm's newest major version.
@@ -101,9 +103,10 @@ pub fn inventory(cache: &Path) -> Result<Vec<(String, bool)>> {
     for version in Kubernetes::ALL {
         found.push((format!("Kubernetes {version}"), version.is_built(cache)?));
     }
-    for program in [CONTAINERD, COREDNS, HELM] {
+    for program in [CONTAINERD, HELM] {
         found.push((program.to_string(), program.is_built(cache)));
     }
+    found.push(("coredns".to_owned(), coredns().is_built(cache)?));
     found.push(("promtool".to_owned(), promtool::is_there(cache)));
     Ok(found)
 }

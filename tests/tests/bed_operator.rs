@@ -11,7 +11,7 @@ use tests::{chart, wait};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// A policy that is suspended: to say so takes a CronJob, an event and a status.
+/// A policy whose Secret is missing: to say so takes a CronJob, a Preflight Job, events and a status.
 async fn make(namespace: &Namespace<'_>, schedule: &str) -> Result<()> {
     let mut policy = chart::sweep(&chart::delete_old());
     policy["spec"]["suspend"] = json!(true);
@@ -22,7 +22,7 @@ async fn make(namespace: &Namespace<'_>, schedule: &str) -> Result<()> {
 async fn is_told(namespace: &Namespace<'_>, operator: &Operator) -> Result<()> {
     let told = wait::until("the status", PATIENCE, async || {
         let sweep = namespace.get("sweep/codes").await?;
-        Ok((chart::condition(&sweep, "Ready")["reason"] == "Suspended").then_some(()))
+        Ok((chart::condition(&sweep, "Ready")["reason"] == "SecretMissing").then_some(()))
     });
     operator.explain(told.await)
 }

@@ -224,9 +224,9 @@ async fn a_policy_that_only_we_can_judge_says_every_problem_and_heals_by_an_edit
 async fn a_secret_that_is_missing_is_named_and_its_coming_heals_the_run() -> Result<()> {
     let database = codes(100).await?;
     in_namespace(&database, async |cluster, namespace| {
-        namespace.kubectl(["delete", "secret", "db"]).await?;
         namespace.apply(&sweep(&delete_old()).to_string()).await?;
         reason(namespace, "Ready", "Scheduled").await?;
+        namespace.kubectl(["delete", "secret", "db"]).await?;
         by_hand(namespace, "waits").await?;
         let message = reason(namespace, "Ready", "SecretMissing").await?;
         assert!(message.contains("\"db\""), "{message}");
@@ -242,6 +242,24 @@ async fn a_secret_that_is_missing_is_named_and_its_coming_heals_the_run() -> Res
     .await
 }
 
+/// URL, migration before the run, the reason, words of its message.
+type WayToFail<'a> = (&'a str, &'static str, &'static str, &'static str);
+
+fn ways_to_fail<'a>(wrong_password: &'a str, role: &'a str, good: &'a str) -> [WayToFail<'a>; 5] {
+    [
+        (wrong_password, "", "PermissionDenied", "password"),
+        (role, "", "PermissionDenied", "DELETE ON \"public\".\"codes\""),
+        (
+            good,
+            "ALTER TABLE codes RENAME expires_at TO at",
+            "SchemaMismatch",
+            "has no column \"expires_at\"",
+        ),
+        (good, "ALTER TABLE codes RENAME TO gone", "SchemaMismatch", "codes does not exist"),
+        ("postgres://u:canary-77aa@127.0.0.1:1/x", "", "BackoffLimitExceeded", "cannot be reached"),
+    ]
+}
+
 #[tokio::test]
 async fn each_way_a_run_can_fail_is_told_apart_in_the_condition() -> Result<()> {
     let database = codes(100).await?;
@@ -250,28 +268,18 @@ async fn each_way_a_run_can_fail_is_told_apart_in_the_condition() -> Result<()> 
         let good = database.address().host(&host);
         let role = database.create_user().await?.host(&host).to_string();
         let wrong_password = good.login("postgres", "canary-77aa").to_string();
-        let mut missing_table = delete_old();
-        missing_table[0]["table"]["name"] = json!("nothing");
-        let mut missing_column = delete_old();
-        missing_column[0]["where"][0]["column"] = json!("expired_at");
         let good = good.to_string();
+        // What is wrong comes after the preflight, which would not let such a policy run.
+        namespace.apply(&sweep(&delete_old()).to_string()).await?;
+        reason(namespace, "Ready", "Scheduled").await?;
         let mut runs = 0;
-        for (url, rules, expected, words) in [
-            (wrong_password.as_str(), delete_old(), "PermissionDenied", "password"),
-            (role.as_str(), delete_old(), "PermissionDenied", "DELETE ON \"public\".\"codes\""),
-            (good.as_str(), missing_table, "SchemaMismatch", "table public.nothing does not exist"),
-            (good.as_str(), missing_column, "SchemaMismatch", "has no column \"expired_at\""),
-            (
-                "postgres://u:canary-77aa@127.0.0.1:1/x",
-                delete_old(),
-                "BackoffLimitExceeded",
-                "cannot be reached",
-            ),
-        ] {
+        let ways = ways_to_fail(&wrong_password, &role, &good);
+        for (url, migration, expected, words) in ways {
             namespace.kubectl(["delete", "secret", "db"]).await?;
             secret(namespace, url).await?;
+            database.execute(migration).await?;
             runs += 1;
-            let mut policy = sweep(&rules);
+            let mut policy = sweep(&delete_old());
             policy["spec"]["runNow"] = json!(format!("run-{runs}"));
             policy["spec"]["failedJobsHistoryLimit"] = json!(10);
             namespace.apply(&policy.to_string()).await?;
@@ -290,14 +298,11 @@ async fn each_way_a_run_can_fail_is_told_apart_in_the_condition() -> Result<()> 
             assert_eq!(seen["status"]["consecutiveFailures"], runs);
         }
         let events = events(namespace).await?;
-        assert_eq!(
-            events.iter().filter(|(reason, _)| reason == "RunFailed").count(),
-            runs,
-            "{events:?}"
-        );
+        let failed = events.iter().filter(|(reason, _)| reason == "RunFailed").count();
+        assert_eq!(failed, runs, "{events:?}");
         let all = namespace.kubectl(["get", "sweep,events,jobs", "--output", "yaml"]).await?;
         assert!(!all.contains("canary-77aa"), "a secret is in the cluster's objects");
-        let left: i64 = database.scalar("SELECT count(*) FROM codes").await?;
+        let left: i64 = database.scalar("SELECT count(*) FROM gone").await?;
         assert_eq!(left, 100, "no row has changed");
         Ok(())
     })

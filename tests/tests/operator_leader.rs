@@ -167,8 +167,7 @@ async fn one_of_two_works_and_counts_and_at_its_end_hands_over_at_once() -> Resu
     scene(async |scene| {
         let database = Database::create().await?;
         database.execute("CREATE TABLE codes (id int PRIMARY KEY, expires_at timestamptz)").await?;
-        let host = scene.bed.cluster().host_address().to_string();
-        let url = format!("--from-literal=uri={}", database.address().host(&host));
+        let url = format!("--from-literal=uri={}", scene.bed.url(&database));
         scene.namespace.kubectl(["create", "secret", "generic", "db", &url]).await?;
         let (mut leader, standby) = scene.pair().await?;
         assert!(scene.is_held_by("one").await?, "{}", scene.lease().await?);

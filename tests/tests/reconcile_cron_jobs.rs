@@ -12,15 +12,25 @@ use tests::{Database, chart, wait};
 /// For a reconcile on a loaded machine; one that failed first waits for its next try.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Names a Secret that is not there: what these tests look at needs no run.
 fn sweep() -> Value {
     chart::sweep(&chart::delete_old())
 }
 
+/// With a database in which one row is due, so that the policy passes its preflight.
 async fn in_namespace(test: impl AsyncFnOnce(&Namespace<'_>) -> Result<()>) -> Result<()> {
     let Some(cluster) = tests::cluster().await? else { return Ok(()) };
     chart::installed(&cluster).await?;
-    cluster.with_namespace("reconcile", test).await
+    let database = Database::create().await?;
+    database.execute("CREATE TABLE codes (id int PRIMARY KEY, expires_at timestamptz)").await?;
+    database.execute("INSERT INTO codes VALUES (1, now() - interval '1 day')").await?;
+    let url = database.address().host(&cluster.host_address().to_string());
+    let url = format!("--from-literal=uri={url}");
+    cluster
+        .with_namespace("reconcile", async |namespace| {
+            namespace.kubectl(["create", "secret", "generic", "db", &url]).await?;
+            test(namespace).await
+        })
+        .await
 }
 
 /// Waits until the object says what `seen` looks for.
@@ -179,14 +189,14 @@ async fn a_suspended_policy_still_runs_for_a_new_token() -> Result<()> {
         assert_eq!(namespace.get("cronjob/codes").await?["spec"]["suspend"], true);
         policy["spec"]["runNow"] = json!("please");
         namespace.apply(&policy.to_string()).await?;
-        until(namespace, "sweep/codes", "the run to be under way", |sweep| {
-            let run = &sweep["status"]["active"][0];
-            let ours = run["trigger"] == "RunNow" && sweep["status"]["lastRunNow"] == "please";
-            ours.then_some(())
+        let status = until(namespace, "sweep/codes", "the run to be counted", |sweep| {
+            let status = &sweep["status"];
+            let ours = status["lastRun"]["trigger"] == "RunNow" && status["lastRunNow"] == "please";
+            ours.then(|| status.clone())
         })
         .await?;
-        let jobs = namespace.get("jobs").await?;
-        let owner = &jobs["items"][0]["metadata"]["ownerReferences"][0];
+        let job = status["lastRun"]["jobName"].as_str().unwrap_or_default();
+        let owner = &namespace.get(&format!("job/{job}")).await?["metadata"]["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["controller"]), (&json!("CronJob"), &json!(true)));
         Ok(())
     })
@@ -205,13 +215,7 @@ fn timeless(mut status: Value) -> Value {
 /// after any of them finds their objects and an older status, at worst none.
 #[tokio::test]
 async fn wherever_the_operator_was_stopped_it_comes_to_the_same_end() -> Result<()> {
-    let database = Database::create().await?;
-    database.execute("CREATE TABLE codes (id int PRIMARY KEY, expires_at timestamptz)").await?;
-    database.execute("INSERT INTO codes VALUES (1, now() - interval '1 day')").await?;
     in_namespace(async |namespace| {
-        let host = namespace.cluster().host_address().to_string();
-        let url = format!("--from-literal=uri={}", database.address().host(&host));
-        namespace.kubectl(["create", "secret", "generic", "db", &url]).await?;
         let mut policy = sweep();
         policy["spec"]["runNow"] = json!("initial");
         namespace.apply(&policy.to_string()).await?;

@@ -146,9 +146,9 @@ pub async fn apply(
             change.as_str()
         );
     }
-    let preflight = job::create_preflight(preflight, observed, places, client).await?;
+    let preflight = Box::pin(job::create_preflight(preflight, observed, places, client)).await?;
     let run = match run {
-        Some(job) => job::create_run(job, reference, observed, client).await?,
+        Some(job) => Box::pin(job::create_run(job, reference, observed, client)).await?,
         None => Ok(None),
     };
     Ok(Resources { cron_job, preflight, run, gate })

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::apply::{AppliedCronJob, AppliedPreflight};
 use super::build::{Applied, Built, DesiredCronJob, JobSettings, Resources, WantedCronJob, build};
 use super::observe::{
-    Container, Ending, Observed, ObservedJob, ObservedPod, ObservedPolicy, Role, Termination,
-    Verdict,
+    Container, Ending, Observed, ObservedJob, ObservedPod, ObservedPolicy, Role, Stuck,
+    Termination, Verdict,
 };
-use super::publish::run::{FinishedRun, Judged, judge};
+use super::publish::run::{Court, FinishedRun, Judged};
 use super::publish::{Publication, publication};
 use super::validate::{ValidPolicy, validate};
 use crate::args::PullPolicy;
@@ -39,6 +39,7 @@ pub fn new_policy() -> ObservedPolicy {
     ObservedPolicy {
         name: PolicyName { namespace: "shop".into(), name: "codes".into() },
         uid: "policy-uid".into(),
+        created: Some(now() - SignedDuration::from_hours(24)),
         generation: 3,
         resource_version: "77".into(),
         approved_rules_hash: None,
@@ -84,6 +85,7 @@ fn observing(policy: ObservedPolicy) -> Observed {
         preflights: vec![],
         pods: vec![],
         has_gone: false,
+        stuck: Stuck::default(),
         now: now(),
     }
 }
@@ -269,10 +271,13 @@ pub fn job(uid: &str) -> ObservedJob {
         name: format!("codes-{uid}"),
         uid: uid.into(),
         owner_uid: "cron-uid".into(),
+        owner_name: "codes".into(),
         role: Role::Run(Trigger::Schedule),
         mode: Mode::Enforce,
         created: Some(now() - SignedDuration::from_mins(1)),
+        slot: None,
         start_time: Some(now() - SignedDuration::from_mins(1)),
+        suspended: false,
         attempts: 1,
         ending: None,
     }
@@ -292,7 +297,10 @@ pub fn pod(job_uid: &str, container: Container) -> Arc<ObservedPod> {
     Arc::new(ObservedPod {
         name: format!("codes-{job_uid}-x"),
         job_uid: job_uid.into(),
+        created: Some(now() - SignedDuration::from_mins(1)),
+        deletion: None,
         container,
+        is_scheduled: true,
         unschedulable: String::new(),
     })
 }
@@ -308,13 +316,13 @@ pub fn ended_pod(job_uid: &str, exit_code: i32, message: &str) -> Arc<ObservedPo
     pod(job_uid, Container::Terminated(termination))
 }
 
-/// A report of a run that deleted 1,204 rows.
-pub fn report() -> RunReport {
+/// A report of the run of this Job, which deleted 1,204 rows.
+pub fn report(job_uid: &str) -> RunReport {
     RunReport {
         policy: "shop/codes".into(),
         generation: 3,
         rules_hash: "hash".into(),
-        run_id: "run".into(),
+        run_id: job_uid.into(),
         epoch: 0,
         mode: Mode::Enforce,
         result: RunResult::Succeeded,
@@ -333,8 +341,10 @@ pub fn report() -> RunReport {
 
 /// The finished run of that report.
 pub fn finished(job_uid: &str) -> FinishedRun {
-    let report = serde_json::to_string(&report()).expect("JSON");
-    match judge(&ended(job_uid, 60, ""), &[ended_pod(job_uid, 0, &report)], now()) {
+    let report = serde_json::to_string(&report(job_uid)).expect("JSON");
+    let pods = [ended_pod(job_uid, 0, &report)];
+    let court = Court { policy: &policy().name, pods: &pods, stuck: None, now: now() };
+    match court.judge(&ended(job_uid, 60, "")) {
         Some(Judged::Finished(run)) => *run,
         other => panic!("not finished: {other:?}"),
     }

@@ -1,7 +1,7 @@
 //! What the watches know of CronJobs, Jobs and pods, found by policy: only the
 //! part of each object that a reconcile looks at, so that memory stays small.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -86,11 +86,11 @@ impl<T: Digest> Index<T> {
         own.filter(|(uid, _)| !entries.is_over(uid)).map(|(_, value)| Arc::clone(value)).collect()
     }
 
-    /// Whether any of them is gone.
-    pub fn has_gone(&self, policy: &PolicyName) -> bool {
+    /// UIDs of those that are gone.
+    pub fn gone(&self, policy: &PolicyName) -> BTreeSet<String> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let mut own = entries.by_policy.get(policy).into_iter().flatten();
-        own.any(|(uid, _)| entries.gone.contains_key(uid))
+        let own = entries.by_policy.get(policy).into_iter().flatten();
+        own.map(|(uid, _)| uid).filter(|uid| entries.gone.contains_key(*uid)).cloned().collect()
     }
 
     /// Returns when all objects of the place have been listed once.

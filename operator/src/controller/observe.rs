@@ -1,19 +1,23 @@
 //! The first step: everything that a reconcile looks at, gathered once. The
-//! only reads, and all but one come from the watches' memory.
+//! only reads, and nearly all come from the watches' memory.
 //!
 //! Never a Secret: the operator may not, and need not.
 
 mod cron_job;
+mod fresh;
 mod job;
 mod pod;
+pub mod slots;
+mod stuck;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::CronJob;
+use kube::Client;
 use kube::api::DynamicObject;
-use kube::{Api, Client};
-use policy::{ANNOTATION_APPROVED, CleanupPolicyStatus, PolicyName};
+use policy::{ANNOTATION_APPROVED, ActiveRun, CleanupPolicyStatus, Mode, PolicyName};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -23,6 +27,7 @@ use crate::controller::watch::Caches;
 pub use cron_job::{ObservedCronJob, Ownership};
 pub use job::{Ending, ObservedJob, Role, Verdict};
 pub use pod::{Container, ObservedPod, Termination};
+pub use stuck::{Cause, Stuck, StuckJob};
 
 /// Why a policy could not be observed.
 #[derive(Debug, Error)]
@@ -30,18 +35,28 @@ pub enum ObserveError {
     /// The API server did not say whether there is a CronJob.
     #[error("failed to look for the CronJob {name}")]
     FindCronJob { name: PolicyName, source: Box<kube::Error> },
+    /// The API server did not say which Jobs there are.
+    #[error("failed to look for the Jobs of {name}")]
+    ListJobs { name: PolicyName, source: Box<kube::Error> },
+    /// The API server did not say why a Job has no pod.
+    #[error("failed to look for the events of a Job")]
+    ListEvents(#[source] Box<kube::Error>),
 }
 
 impl ObserveError {
     pub fn kind(&self) -> &'static str {
         match self {
             ObserveError::FindCronJob { .. } => "FindCronJob",
+            ObserveError::ListJobs { .. } => "ListJobs",
+            ObserveError::ListEvents(_) => "ListEvents",
         }
     }
 
     pub fn is_retryable(&self) -> bool {
         match self {
-            ObserveError::FindCronJob { source, .. } => is_transient(source),
+            ObserveError::FindCronJob { source, .. }
+            | ObserveError::ListJobs { source, .. }
+            | ObserveError::ListEvents(source) => is_transient(source),
         }
     }
 }
@@ -52,7 +67,7 @@ pub struct Observed {
     pub policy: ObservedPolicy,
     /// The CronJob of the policy's name, whoever it belongs to.
     pub cron_job: Option<Arc<ObservedCronJob>>,
-    /// Runs: Jobs of the policy's own CronJob.
+    /// Runs: Jobs of the policy's own CronJob, of the one before it, and those that went.
     pub jobs: Vec<Arc<ObservedJob>>,
     /// Preflight Jobs of the policy itself.
     pub preflights: Vec<Arc<ObservedJob>>,
@@ -60,6 +75,8 @@ pub struct Observed {
     pub pods: Vec<Arc<ObservedPod>>,
     /// Some of those Jobs are gone, and will not be seen for long.
     pub has_gone: bool,
+    /// Jobs of both whose pod does not begin.
+    pub stuck: Stuck,
     pub now: Timestamp,
 }
 
@@ -68,6 +85,7 @@ pub struct Observed {
 pub struct ObservedPolicy {
     pub name: PolicyName,
     pub uid: String,
+    pub created: Option<Timestamp>,
     pub generation: i64,
     pub resource_version: String,
     /// The hash of the rules that somebody approved.
@@ -84,42 +102,147 @@ pub async fn observe(
     object: &DynamicObject,
     caches: &Caches,
     client: &Client,
+    stuck_after: Duration,
     now: Timestamp,
 ) -> Result<Observed, ObserveError> {
     let policy = ObservedPolicy::from(object);
-    let cron_job = cron_job(&policy.name, caches, client).await?;
-    let ours = cron_job
-        .as_ref()
-        .filter(|cron_job| cron_job.ownership(&policy.name, &policy.uid) == Ownership::Ours);
-    let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
-        caches.jobs.of(&policy.name).into_iter().partition(|job| matches!(job.role, Role::Run(_)));
-    jobs.retain(|job| ours.is_some_and(|cron_job| cron_job.uid() == job.owner_uid));
-    preflights.retain(|job| job.owner_uid == policy.uid);
-    let pods = caches.pods.of(&policy.name);
-    let has_gone = caches.jobs.has_gone(&policy.name);
-    Ok(Observed { policy, cron_job, jobs, preflights, pods, has_gone, now })
+    let name = policy.name.clone();
+    let known = Known {
+        jobs: caches.jobs.of(&name),
+        gone: caches.jobs.gone(&name),
+        pods: caches.pods.of(&name),
+    };
+    let cron_job = watched_cron_job(&name, caches);
+    let cron_job = match cron_job {
+        Some(watched) => Some(watched),
+        // The watch knows only CronJobs with our label. Before one is made, the API server is
+        // asked, so that one without the label is not taken over.
+        None => fresh::cron_job(&name, client).await?,
+    };
+    let mut observed = gather(policy, cron_job, &known, now);
+    if misses_something(&observed) {
+        let known = known.with(fresh::jobs(&name, client).await?);
+        observed = gather(observed.policy, fresh::cron_job(&name, client).await?, &known, now);
+        observed.jobs.extend(lost(&observed));
+    }
+    let under_way = observed.jobs.iter().chain(&observed.preflights);
+    observed.stuck = stuck::stuck(under_way, &observed.pods, now, stuck_after);
+    for job in &mut observed.stuck.jobs {
+        if let Cause::NoPod { refusal } = &mut job.cause {
+            *refusal = fresh::refusal_of_pod(&name.namespace, &job.uid, client).await?;
+        }
+    }
+    Ok(observed)
 }
 
-/// The watch knows only CronJobs with our label. Before one is made, the API server is asked, so
-/// that one without the label is not taken over.
-async fn cron_job(
-    name: &PolicyName,
-    caches: &Caches,
-    client: &Client,
-) -> Result<Option<Arc<ObservedCronJob>>, ObserveError> {
-    let watched = caches.cron_jobs.of(name);
-    let same_name = |cron_job: &Arc<ObservedCronJob>| {
-        cron_job.metadata.name.as_deref() == Some(name.name.as_str())
-    };
-    if let Some(watched) = watched.into_iter().find(same_name) {
-        return Ok(Some(watched));
+/// What is known of the Jobs and pods with the label of a policy.
+struct Known {
+    jobs: Vec<Arc<ObservedJob>>,
+    /// UIDs of Jobs that the watch saw go.
+    gone: BTreeSet<String>,
+    pods: Vec<Arc<ObservedPod>>,
+}
+
+impl Known {
+    /// As the API server has them; it knows nothing of those that are gone.
+    fn with(mut self, mut jobs: BTreeMap<String, Arc<ObservedJob>>) -> Self {
+        let gone = self.jobs.into_iter().filter(|job| self.gone.contains(&job.uid));
+        jobs.extend(gone.map(|job| (job.uid.clone(), job)));
+        self.jobs = jobs.into_values().collect();
+        self
     }
-    let api = Api::<CronJob>::namespaced(client.clone(), &name.namespace);
-    let found = api.get_opt(&name.name).await.map_err(|source| ObserveError::FindCronJob {
-        name: name.clone(),
-        source: Box::new(source),
-    })?;
-    Ok(found.map(|cron_job| Arc::new(ObservedCronJob::from(&cron_job))))
+}
+
+/// Puts together what belongs to the policy. Pure.
+fn gather(
+    policy: ObservedPolicy,
+    cron_job: Option<Arc<ObservedCronJob>>,
+    known: &Known,
+    now: Timestamp,
+) -> Observed {
+    let was_cut_off = |job: &ObservedJob| job.ending.is_none() && known.gone.contains(&job.uid);
+    let at_end = |job: Arc<ObservedJob>| {
+        if was_cut_off(&job) { Arc::new(job.ended_by(Verdict::Deleted, now)) } else { job }
+    };
+    let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
+        known.jobs.iter().cloned().partition(|job| matches!(job.role, Role::Run(_)));
+    jobs.retain(|job| is_run_of(&policy, cron_job.as_deref(), job));
+    let jobs = jobs.into_iter().map(at_end).collect();
+    // One that was cut off has nothing to tell: another is made.
+    preflights.retain(|job| job.owner_uid == policy.uid && !was_cut_off(job));
+    let (pods, has_gone) = (known.pods.clone(), !known.gone.is_empty());
+    let stuck = Stuck::default();
+    Observed { policy, cron_job, jobs, preflights, pods, has_gone, stuck, now }
+}
+
+/// Whether a Job is a run of the policy: of its CronJob, or of one that it had before, which
+/// somebody deleted.
+fn is_run_of(
+    policy: &ObservedPolicy,
+    cron_job: Option<&ObservedCronJob>,
+    job: &ObservedJob,
+) -> bool {
+    let status = &policy.status;
+    let owner = |uid: &str| !uid.is_empty() && uid == job.owner_uid;
+    if status.active.iter().any(|run| run.uid == job.uid) {
+        return true;
+    }
+    match cron_job {
+        Some(cron_job) if owner(cron_job.uid()) => {
+            cron_job.ownership(&policy.name, &policy.uid) == Ownership::Ours
+        }
+        _ => {
+            status.cron_job_ref.as_ref().is_some_and(|last| owner(&last.uid))
+                // Older ones are of an older policy of the same name.
+                || (job.owner_name == policy.name.name && job.created > policy.created)
+        }
+    }
+}
+
+/// Whether the watches may be behind: what follows from this cannot be taken back.
+fn misses_something(observed: &Observed) -> bool {
+    lost(observed).next().is_some() || !slots::slots(observed).missed.is_empty()
+}
+
+/// Runs that were under way and are not to be found: they went while nobody looked.
+fn lost(observed: &Observed) -> impl Iterator<Item = Arc<ObservedJob>> + use<> {
+    let is_there = |run: &ActiveRun| observed.jobs.iter().any(|job| job.uid == run.uid);
+    let counted = &observed.policy.status.counted_jobs;
+    let active = observed.policy.status.active.iter();
+    let lost = active.filter(|run| !is_there(run) && !counted.contains(&run.uid));
+    let last_success = observed.cron_job.as_ref().and_then(|job| job.last_successful_time);
+    let now = observed.now;
+    let mode = observed.policy.document.pointer("/spec/mode").and_then(Value::as_str);
+    let mode = if mode == Some(Mode::DryRun.as_str()) { Mode::DryRun } else { Mode::Enforce };
+    let lost: Vec<_> = lost
+        .map(|run| {
+            let start_time = slots::time(run.start_time.as_deref());
+            let likely_succeeded = start_time.is_some_and(|start| last_success > Some(start));
+            let job = ObservedJob {
+                name: run.job_name.clone(),
+                uid: run.uid.clone(),
+                owner_uid: String::new(),
+                owner_name: String::new(),
+                role: Role::Run(run.trigger),
+                mode,
+                created: None,
+                slot: None,
+                start_time,
+                suspended: false,
+                attempts: 0,
+                ending: None,
+            };
+            Arc::new(job.ended_by(Verdict::Lost { likely_succeeded }, now))
+        })
+        .collect();
+    lost.into_iter()
+}
+
+fn watched_cron_job(name: &PolicyName, caches: &Caches) -> Option<Arc<ObservedCronJob>> {
+    let watched = caches.cron_jobs.of(name);
+    watched
+        .into_iter()
+        .find(|cron_job| cron_job.metadata.name.as_deref() == Some(name.name.as_str()))
 }
 
 impl From<&DynamicObject> for ObservedPolicy {
@@ -149,6 +272,7 @@ impl From<&DynamicObject> for ObservedPolicy {
             status,
             unreadable_status,
             uid: metadata.uid.clone().unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
             approved_rules_hash: annotation(ANNOTATION_APPROVED),
             name,

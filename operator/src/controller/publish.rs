@@ -5,9 +5,11 @@
 
 mod conditions;
 mod events;
+mod history;
 mod patch;
 mod preview;
 pub mod run;
+mod schedule;
 mod status;
 pub mod words;
 
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::observe::{Observed, ObservedPolicy};
-use super::refusal::{is_conflict, is_transient, words as answer};
+use super::refusal::{is_conflict, is_there_already, is_transient, words as answer};
 use crate::metrics::Metrics;
 
 pub use run::FinishedRun;
@@ -71,7 +73,11 @@ pub async fn publish(
         let event = draft.event(&observed.policy, observed.now);
         create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
     }
-    metrics.count_runs(&observed.policy.name, &publication.runs, &publication.status.counted_jobs);
+    // Until the status is written they all can come again.
+    let counted = publication.status.counted_jobs.iter().cloned();
+    let told = publication.runs.iter().map(|run| run.status.uid.clone());
+    let remembered: Vec<_> = counted.chain(told).collect();
+    metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
     let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
         return Ok(());
     };
@@ -111,7 +117,7 @@ async fn create_event(
     let api = Api::<Event>::namespaced(client.clone(), &policy.name.namespace);
     match api.create(&PostParams::default(), event).await {
         Ok(_) => Ok(()),
-        Err(error) if is_conflict(&error) => Ok(()),
+        Err(error) if is_there_already(&error) => Ok(()),
         Err(error) if is_transient(&error) && !is_lasting => {
             Err(PublishError::CreateEvent { reason, source: Box::new(error) })
         }

@@ -75,6 +75,8 @@ pub mod reason {
     pub const ROW_LIMIT_REACHED: &str = "RowLimitReached";
     /// `BacklogDrained`: `execution.maxDuration` ended the run.
     pub const TIME_BUDGET_REACHED: &str = "TimeBudgetReached";
+    /// `BacklogDrained`: rows are left for another reason; the message says which.
+    pub const ROWS_LEFT: &str = "RowsLeft";
     /// `BacklogDrained`: after each of three runs more rows were left than after the one before.
     pub const FALLING_BEHIND: &str = "FallingBehind";
 

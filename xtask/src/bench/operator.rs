@@ -21,7 +21,7 @@ use tests::operator::{Login, Operator};
 use super::figures::{Figures, spread};
 use crate::workspace;
 use fleet::Fleet;
-use process::{Bench, lead_again, memory, reconciled};
+use process::{Bench, created, lead_again, memory, reconciled};
 use sight::Sight;
 use writes::Writes;
 
@@ -96,7 +96,7 @@ async fn converge(fleet: &Fleet, bench: &Bench, figures: &mut Figures) -> Result
     let writes = Writes::since_now(bench)?;
     let begun = Instant::now();
     let operator = bench.launch().ready().await?;
-    reconciled(&operator, fleet.len()).await?;
+    created(&operator, fleet.len()).await?;
     let took = begun.elapsed().as_secs_f64();
     let made = fleet.cron_jobs().await?;
     anyhow::ensure!(made == fleet.len(), "{made} CronJobs of {}", fleet.len());

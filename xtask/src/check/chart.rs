@@ -1,5 +1,5 @@
-//! Rules of the chart: no value that no template reads, no template that reads no value, and no
-//! variable that the operator does not know.
+//! Rules of the chart: no value that no template reads, no template that reads no value, no
+//! variable that the operator does not know, and no alert without its runbook and its test.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,9 @@ use crate::workspace;
 
 const CHART: &str = "charts/pgsweep";
 const MOST_LINES: usize = 150;
+const ALERTS: &str = "charts/pgsweep/files/alerts.yaml";
+const RUNBOOKS: &str = "docs/runbooks";
+const ALERT_TESTS: &str = "tests/tests/admit_alerts";
 
 /// Every breach.
 pub fn findings() -> Result<Vec<String>> {
@@ -19,6 +22,7 @@ pub fn findings() -> Result<Vec<String>> {
     let mut findings = value_findings(&values, &values_path_set(&templates));
     findings.extend(environment_findings(&templates)?);
     findings.extend(version_findings()?);
+    findings.extend(alert_findings()?);
     let lines = values_text.lines().count();
     if lines > MOST_LINES {
         findings.push(format!("values.yaml has {lines} lines; {MOST_LINES} is the most"));
@@ -103,6 +107,93 @@ fn version_findings() -> Result<Vec<String>> {
         .collect())
 }
 
+/// An alert that wakes somebody up says what to do, and has been seen to fire.
+fn alert_findings() -> Result<Vec<String>> {
+    let rules: Value = serde_saphyr::from_str(&workspace::read(ALERTS)?)
+        .with_context(|| format!("cannot read {ALERTS}"))?;
+    let mut findings = unknown_metrics(&rules)?;
+    let mut expected = BTreeSet::new();
+    for rule in alerts(&rules) {
+        let (alert, slug) = (text(rule, "/alert"), slug(text(rule, "/alert")));
+        if text(rule, "/annotations/runbook_url") != format!("RUNBOOKS/{slug}.md") {
+            findings.push(format!("{alert}: its runbook_url is not RUNBOOKS/{slug}.md"));
+        }
+        for annotation in ["summary", "description"] {
+            if text(rule, &format!("/annotations/{annotation}")).is_empty() {
+                findings.push(format!("{alert} has no {annotation}"));
+            }
+        }
+        if text(rule, "/labels/severity").is_empty() {
+            findings.push(format!("{alert} has no severity"));
+        }
+        for (path, needle) in [
+            (format!("{RUNBOOKS}/{slug}.md"), format!("# {alert}\n")),
+            (format!("{ALERT_TESTS}/{slug}.yaml"), format!("alertname: {alert}\n")),
+        ] {
+            if !workspace::read(&path).is_ok_and(|text| text.contains(&needle)) {
+                findings.push(format!("{alert}: no {path} that says `{}`", needle.trim_end()));
+            }
+            expected.insert(path);
+        }
+    }
+    for (folder, extension) in [(RUNBOOKS, "md"), (ALERT_TESTS, "yaml")] {
+        let files = workspace::files(folder, |path| workspace::has_extension(path, extension))?;
+        let files = files.iter().map(|path| path.display().to_string());
+        findings.extend(
+            files
+                .filter(|path| !expected.contains(path))
+                .map(|path| format!("{path} belongs to no alert of the chart")),
+        );
+    }
+    Ok(findings)
+}
+
+/// An alert on a series that nobody shows would never fire.
+fn unknown_metrics(rules: &Value) -> Result<Vec<String>> {
+    let shown = joined("operator/src", &["rs"])?;
+    let mut findings = BTreeSet::new();
+    for rule in every_rule(rules) {
+        for metric in metrics(text(rule, "/expr")) {
+            if !shown.contains(&format!("\"{metric}\"")) {
+                findings.insert(format!("an alert looks at {metric}, which no operator shows"));
+            }
+        }
+    }
+    Ok(findings.into_iter().collect())
+}
+
+/// Every `pgsweep_…` of an expression that is no recording rule, whose name has a colon.
+fn metrics(expression: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = expression.split(move |c| !is_part(c));
+    words.filter(|word| word.starts_with("pgsweep_") && !word.contains(':'))
+}
+
+fn every_rule(rules: &Value) -> impl Iterator<Item = &Value> {
+    let groups = rules.get("groups").and_then(Value::as_array).into_iter().flatten();
+    groups.filter_map(|group| group.get("rules")?.as_array()).flatten()
+}
+
+fn alerts(rules: &Value) -> impl Iterator<Item = &Value> {
+    every_rule(rules).filter(|rule| rule.get("alert").is_some())
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// `PgsweepDryRunForgotten` is `dry-run-forgotten` among files.
+fn slug(alert: &str) -> String {
+    let mut slug = String::new();
+    for letter in alert.trim_start_matches("Pgsweep").chars() {
+        if letter.is_ascii_uppercase() && !slug.is_empty() {
+            slug.push('-');
+        }
+        slug.push(letter.to_ascii_lowercase());
+    }
+    slug
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -123,5 +214,16 @@ mod tests {
                 "a template reads image.name, which values.yaml lacks",
             ]
         );
+    }
+
+    #[test]
+    fn an_alert_looks_at_metrics_and_at_what_other_rules_recorded() {
+        let expression = "max(pgsweep_policy_info{mode=\"DryRun\"}) > pgsweep_policy:since:seconds";
+        assert_eq!(metrics(expression).collect::<Vec<_>>(), ["pgsweep_policy_info"]);
+    }
+
+    #[test]
+    fn an_alert_has_the_files_of_its_name() {
+        assert_eq!(slug("PgsweepDryRunForgotten"), "dry-run-forgotten");
     }
 }

@@ -60,7 +60,7 @@ fn a_last_word_outlives_its_object_and_a_new_list() {
     let index = Index::<String>::default();
     index.follow(&None, Event::Apply(object("last", "a")));
     index.follow(&None, Event::Delete(object("last", "a")));
-    assert!(index.has_gone(&policy("a")));
+    assert_eq!(index.gone(&policy("a")), ["last".to_owned()].into());
     index.follow(&None, Event::Init);
     index.follow(&None, Event::InitApply(object("2", "a")));
     index.follow(&None, Event::InitDone);

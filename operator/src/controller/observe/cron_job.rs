@@ -12,12 +12,18 @@ use crate::controller::index::{Digest, Entry};
 pub struct ObservedCronJob {
     /// Without managed fields.
     pub metadata: ObjectMeta,
+    /// `spec.schedule`.
+    pub schedule: String,
+    /// `spec.timeZone`.
+    pub time_zone: String,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Somebody else wrote a part of `spec` that server-side apply would leave as it is.
     pub has_foreign_fields: bool,
     /// When it last made a Job.
     pub last_schedule_time: Option<Timestamp>,
+    /// When a Job of it last completed.
+    pub last_successful_time: Option<Timestamp>,
 }
 
 /// Whose a CronJob is, seen from one policy.
@@ -61,13 +67,18 @@ impl ObservedCronJob {
 impl From<&CronJob> for ObservedCronJob {
     fn from(cron_job: &CronJob) -> Self {
         let managed_fields = cron_job.metadata.managed_fields.iter().flatten();
-        let last_schedule_time =
-            cron_job.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
+        let status = cron_job.status.as_ref();
+        let last_schedule_time = status.and_then(|status| status.last_schedule_time.as_ref());
+        let last_successful_time = status.and_then(|status| status.last_successful_time.as_ref());
+        let spec = cron_job.spec.as_ref();
         Self {
             metadata: ObjectMeta { managed_fields: None, ..cron_job.metadata.clone() },
-            suspended: cron_job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
+            schedule: spec.map(|spec| spec.schedule.clone()).unwrap_or_default(),
+            time_zone: spec.and_then(|spec| spec.time_zone.clone()).unwrap_or_default(),
+            suspended: spec.is_some_and(|spec| spec.suspend == Some(true)),
             has_foreign_fields: managed_fields.into_iter().any(is_foreign),
             last_schedule_time: last_schedule_time.map(|time| time.0),
+            last_successful_time: last_successful_time.map(|time| time.0),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use policy::{
     ANNOTATION_ATTEMPT, ANNOTATION_GENERATION, ANNOTATION_RULES_HASH, ANNOTATION_RUN_NOW,
     COMPONENT_PREFLIGHT, GROUP, LABEL_COMPONENT, LABEL_MODE, LABEL_POLICY, Mode, PolicyName,
@@ -13,18 +13,26 @@ use crate::controller::index::{Digest, Entry};
 
 /// What `kubectl create job --from=cronjob/…` leaves on the Job that it makes.
 const ANNOTATION_INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
+/// What the CronJob controller leaves on the Job of a slot.
+const ANNOTATION_SLOT: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 /// The part of a Job that a reconcile looks at: not its template, which can hold 96 KiB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedJob {
     pub name: String,
     pub uid: String,
-    /// UID of the CronJob that owns it, or of the policy, for a preflight.
+    /// UID of the CronJob that owns it, or of the policy, for a preflight; empty for an orphan.
     pub owner_uid: String,
+    /// Name of that owner.
+    pub owner_name: String,
     pub role: Role,
     pub mode: Mode,
     pub created: Option<Timestamp>,
+    /// The slot that its CronJob made it for.
+    pub slot: Option<Timestamp>,
     pub start_time: Option<Timestamp>,
+    /// `spec.suspend`: somebody holds it back.
+    pub suspended: bool,
     /// Pods that ended, whichever way.
     pub attempts: i32,
     /// How it ended, if it did.
@@ -40,20 +48,29 @@ pub enum Role {
     Preflight { rules_hash: String, generation: i64, attempt: i32 },
 }
 
-/// How a Job ended, by its own word.
+/// How a Job ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ending {
     pub time: Timestamp,
     pub verdict: Verdict,
 }
 
-/// The condition that ended a Job.
+/// What ended a Job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
+    /// By its own word.
     Complete,
+    /// By its own word.
     Failed {
         /// `DeadlineExceeded`, `BackoffLimitExceeded`, `PodFailurePolicy`, …
         reason: String,
+    },
+    /// It was deleted before it ended; the watch saw it go.
+    Deleted,
+    /// It went while nobody looked, and may have ended in any way before.
+    Lost {
+        /// A Job of the CronJob has succeeded since this one began.
+        likely_succeeded: bool,
     },
 }
 
@@ -65,6 +82,13 @@ impl ObservedJob {
             Role::Preflight { .. } => Trigger::Manual,
         }
     }
+
+    /// The same Job, at its end.
+    pub fn ended_by(&self, verdict: Verdict, now: Timestamp) -> Self {
+        // Nobody knows when; as early as this, so that no run that ended after it goes first.
+        let time = self.start_time.or(self.created).unwrap_or(now);
+        Self { ending: Some(Ending { time, verdict }), ..self.clone() }
+    }
 }
 
 impl Digest for ObservedJob {
@@ -75,14 +99,18 @@ impl Digest for ObservedJob {
         let labels = metadata.labels.as_ref()?;
         let status = job.status.clone().unwrap_or_default();
         let uid = metadata.uid.clone()?;
+        let owner = owner(metadata);
         let value = Self {
             name: metadata.name.clone()?,
             uid: uid.clone(),
-            owner_uid: owner(metadata)?,
+            owner_uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
+            owner_name: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
             role: role(metadata),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             mode: mode(labels.get(LABEL_MODE).map(String::as_str)),
+            slot: slot(metadata),
             start_time: status.start_time.as_ref().map(|time| time.0),
+            suspended: job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)),
             attempts: status.succeeded.unwrap_or(0).saturating_add(status.failed.unwrap_or(0)),
             ending: ending(job),
         };
@@ -93,19 +121,23 @@ impl Digest for ObservedJob {
         Some(Entry { policy, uid, value })
     }
 
+    /// One that was deleted in its midst is a run, too.
     fn is_last_word(&self) -> bool {
-        self.ending.is_some()
+        true
     }
 }
 
 /// The CronJob of a run, the policy of a preflight.
-fn owner(metadata: &ObjectMeta) -> Option<String> {
-    let mut owners = metadata.owner_references.iter().flatten();
-    let ours = owners.find(|owner| {
+fn owner(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata.owner_references.iter().flatten().find(|owner| {
         let group = owner.api_version.split('/').next();
         owner.kind == "CronJob" || (owner.kind == "CleanupPolicy" && group == Some(GROUP))
-    });
-    ours.map(|owner| owner.uid.clone())
+    })
+}
+
+/// Written in the zone of the schedule.
+fn slot(metadata: &ObjectMeta) -> Option<Timestamp> {
+    metadata.annotations.as_ref()?.get(ANNOTATION_SLOT)?.parse().ok()
 }
 
 /// By its owner, since a Job that a person made has copied every label.

@@ -12,7 +12,12 @@ pub struct ObservedPod {
     pub name: String,
     /// UID of the Job that owns it.
     pub job_uid: String,
+    pub created: Option<Timestamp>,
+    /// When it must be gone, if somebody deletes it.
+    pub deletion: Option<Timestamp>,
     pub container: Container,
+    /// It has a node.
+    pub is_scheduled: bool,
     /// Why it has no node; empty when it has one, or nothing is wrong yet.
     pub unschedulable: String,
 }
@@ -49,7 +54,10 @@ impl Digest for ObservedPod {
         let value = Self {
             name: metadata.name.clone()?,
             job_uid: job.uid.clone(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            deletion: metadata.deletion_timestamp.as_ref().map(|time| time.0),
             container: container(pod),
+            is_scheduled: pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
             unschedulable: unschedulable(pod),
         };
         let policy = PolicyName {
@@ -59,8 +67,9 @@ impl Digest for ObservedPod {
         Some(Entry { policy, uid: metadata.uid.clone()?, value })
     }
 
+    /// One that never began tells why its run did nothing.
     fn is_last_word(&self) -> bool {
-        matches!(self.container, Container::Terminated(_))
+        true
     }
 }
 
@@ -70,7 +79,7 @@ fn unschedulable(pod: &Pod) -> String {
     let refused = conditions.into_iter().find(|condition| {
         condition.type_ == "PodScheduled"
             && condition.status == "False"
-            && condition.reason.as_deref() == Some("Unschedulable")
+            && matches!(condition.reason.as_deref(), Some("Unschedulable" | "SchedulingGated"))
     });
     refused.and_then(|condition| condition.message.clone()).unwrap_or_default()
 }

@@ -3,10 +3,11 @@
 mod approved;
 mod ready;
 mod runs;
+mod schedule;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use policy::condition;
+use policy::{CleanupPolicyStatus, condition};
 
 pub(super) use ready::{SUSPENDED_TOO, is_suspended};
 
@@ -34,11 +35,12 @@ impl Saying {
     }
 }
 
-/// All conditions, in a fixed order.
+/// All conditions, in a fixed order; `status` is the next one but for them.
 pub fn conditions(
     observed: &Observed,
     validated: &Result<ValidPolicy, InvalidPolicy>,
     applied: &Resources<Applied>,
+    status: &CleanupPolicyStatus,
     runs: &[FinishedRun],
 ) -> Vec<Condition> {
     let (ready, also) = ready::ready(observed, validated, applied);
@@ -46,6 +48,9 @@ pub fn conditions(
     let mut all = vec![stamped(observed, condition::READY, ready)];
     all.extend(approved::approved(observed, validated, applied));
     all.push(runs::last_run_succeeded(observed, runs));
+    all.push(runs::running(observed, status));
+    all.extend(runs::backlog_drained(observed, status, runs));
+    all.push(schedule::schedule_healthy(observed, validated, status));
     all.extend(also.map(|(kind, saying)| stamped(observed, kind, saying)));
     all
 }

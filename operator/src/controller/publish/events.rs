@@ -67,12 +67,14 @@ impl EventDraft {
     }
 }
 
-/// Everything that `status` says and the status before it did not.
+/// Everything that `status` says and the status before it did not; `missed` are the slots that it
+/// counts as missed.
 pub fn drafts(
     observed: &Observed,
     status: &CleanupPolicyStatus,
     applied: &Resources<Applied>,
     runs: &[FinishedRun],
+    missed: &[Timestamp],
 ) -> Vec<EventDraft> {
     let mut drafts = Vec::new();
     drafts.extend(about_policy::cron_job_draft(observed, applied));
@@ -80,7 +82,10 @@ pub fn drafts(
     drafts.extend(about_policy::ready_draft(observed, status, applied));
     drafts.extend(about_policy::approved_draft(observed, status));
     drafts.extend(about_preflight::preflight_drafts(observed, status));
+    drafts.extend(about_run::missed_draft(missed));
+    drafts.extend(about_run::stuck_drafts(observed));
     drafts.extend(runs.iter().map(about_run::run_draft));
+    drafts.extend(about_run::falling_behind_draft(observed, status, runs));
     drafts
 }
 

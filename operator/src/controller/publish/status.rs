@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use policy::{ActiveRun, CleanupPolicyStatus, HistoryEntry};
+use policy::{ActiveRun, CleanupPolicyStatus, condition};
 
-use super::conditions::conditions;
+use super::conditions::{conditions, find};
 use super::events::{EventDraft, drafts};
-use super::run::{FinishedRun, Judged, judge};
+use super::history::{Surroundings, adopt, learn, record};
+use super::run::{Court, FinishedRun, Judged};
+use super::schedule::{Timetable, keep_up};
 use crate::controller::apply::{AppliedCronJob, AppliedPreflight};
 use crate::controller::build::{Applied, Resources};
 use crate::controller::index::LINGER;
-use crate::controller::observe::{Observed, ObservedJob};
+use crate::controller::observe::{Observed, ObservedJob, Verdict};
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
 
 /// However quiet it is, a policy is looked at this often.
@@ -43,7 +45,7 @@ pub fn publication(
     validated: &Result<ValidPolicy, InvalidPolicy>,
     applied: &Resources<Applied>,
 ) -> Publication {
-    let Harvest { runs, counted, await_report } = harvest(observed);
+    let Harvest { runs, counted, untold, await_report } = harvest(observed);
     let mut status = observed.policy.status.clone();
     status.observed_generation = Some(observed.policy.generation);
     if let (Ok(valid), AppliedCronJob::Current { .. }) = (validated, &applied.cron_job) {
@@ -59,30 +61,43 @@ pub fn publication(
         status.last_run_now.clone_from(token);
     }
     let turn = record_gate(&mut status, applied, &observed.policy.uid);
-    let last_schedule_time =
-        observed.cron_job.as_ref().and_then(|cron_job| cron_job.last_schedule_time);
-    if let Some(time) = last_schedule_time {
-        status.last_schedule_time = Some(time.to_string());
-    }
-    let next = next_run(observed, validated, applied);
-    status.next_schedule_time = next.map(|time| time.to_string());
-    status.active = active(observed);
+    let timetable = keep_up(&mut status, observed, validated, applied);
+    status.next_schedule_time = timetable.next.map(|time| time.to_string());
+    status.active = active(observed, &untold);
     status.counted_jobs = counted;
-    for run in &runs {
-        record(&mut status, run);
-    }
+    let runs = count(&mut status, observed, runs);
+    status.conditions = conditions(observed, validated, applied, &status, &runs);
+    // Only now, so that a growing backlog is seen however short the history is kept.
     status.history.truncate(history_limit(validated));
-    status.conditions = conditions(observed, validated, applied, &runs);
-    let events = drafts(observed, &status, applied, &runs);
-    let linger = observed.has_gone.then_some(LINGER);
-    let look_again = look_again(observed.now, next, await_report).min(linger.unwrap_or(RESYNC));
-    let look_again = look_again.min(turn.unwrap_or(RESYNC));
+    let events = drafts(observed, &status, applied, &runs, &timetable.missed);
+    let look_again = look_again(observed, &timetable, [await_report, turn]);
     Publication { status, events, runs, look_again }
+}
+
+/// Takes runs into the status, oldest first, and returns those that are new to it.
+fn count(
+    status: &mut CleanupPolicyStatus,
+    observed: &Observed,
+    mut runs: Vec<FinishedRun>,
+) -> Vec<FinishedRun> {
+    learn(&mut runs);
+    let jobs = observed.jobs.iter().map(|job| job.uid.as_str()).collect();
+    let around = Surroundings { jobs: &jobs, policy_created: observed.policy.created };
+    let mut new = Vec::new();
+    for run in runs {
+        if !adopt(status, &run) {
+            record(status, &run, &around);
+            new.push(run);
+        }
+    }
+    new
 }
 
 struct Harvest {
     runs: Vec<FinishedRun>,
     counted: Vec<String>,
+    /// UIDs of Jobs that have ended and wait to be counted.
+    untold: BTreeSet<String>,
     await_report: Option<Duration>,
 }
 
@@ -94,8 +109,20 @@ fn harvest(observed: &Observed) -> Harvest {
     ended.sort_by(|(one, left), (other, right)| (one, &left.uid).cmp(&(other, &right.uid)));
     let newest = ended.split_off(ended.len().saturating_sub(MOST_COUNTED));
 
+    let stuck = find(&observed.policy.status.conditions, condition::SCHEDULE_HEALTHY);
+    let court = Court {
+        policy: &observed.policy.name,
+        pods: &observed.pods,
+        stuck: stuck.map(|stuck| stuck.message.as_str()),
+        now: observed.now,
+    };
     let known: BTreeSet<_> = observed.policy.status.counted_jobs.iter().collect();
-    let mut harvest = Harvest { runs: Vec::new(), counted: Vec::new(), await_report: None };
+    let mut harvest = Harvest {
+        runs: Vec::new(),
+        counted: Vec::new(),
+        untold: BTreeSet::new(),
+        await_report: None,
+    };
     for (_, job) in newest {
         if known.contains(&job.uid) {
             harvest.counted.push(job.uid.clone());
@@ -103,14 +130,19 @@ fn harvest(observed: &Observed) -> Harvest {
         }
         // Runs are counted in the order of their end: who ended later waits, too.
         if harvest.await_report.is_some() {
+            harvest.untold.insert(job.uid.clone());
             continue;
         }
-        match judge(job, &observed.pods, observed.now) {
+        match court.judge(job) {
             Some(Judged::Finished(run)) => {
-                harvest.counted.push(job.uid.clone());
+                // One that is gone for good cannot come again.
+                if !is_lost(job) {
+                    harvest.counted.push(job.uid.clone());
+                }
                 harvest.runs.push(*run);
             }
             Some(Judged::AwaitReport(wait)) => {
+                harvest.untold.insert(job.uid.clone());
                 harvest.await_report = Some(wait);
             }
             None => {}
@@ -120,32 +152,9 @@ fn harvest(observed: &Observed) -> Harvest {
     harvest
 }
 
-fn record(status: &mut CleanupPolicyStatus, run: &FinishedRun) {
-    match run.succeeded() {
-        Some(true) => {
-            status.consecutive_failures = 0;
-            status.last_success_time = Some(run.ended.to_string());
-        }
-        Some(false) => {
-            status.consecutive_failures = status.consecutive_failures.saturating_add(1);
-        }
-        None => {}
-    }
-    let entry = HistoryEntry {
-        job_name: run.status.job_name.clone(),
-        uid: run.status.uid.clone(),
-        trigger: Some(run.status.trigger),
-        is_unreported: false,
-        result: run.status.result,
-        stop_reason: run.status.stop_reason,
-        rows_affected: run.status.rows_affected,
-        rows_remaining: run.status.rows_remaining,
-        start_time: run.status.start_time.clone(),
-        duration_seconds: run.status.duration_seconds,
-    };
-    status.history.insert(0, entry);
-    status.totals = run.totals.or(status.totals);
-    status.last_run = Some(run.status.clone());
+fn is_lost(job: &ObservedJob) -> bool {
+    let verdict = job.ending.as_ref().map(|ending| &ending.verdict);
+    matches!(verdict, Some(Verdict::Lost { .. }))
 }
 
 /// What is known of the preflight now, and when to look at it again. Of a policy that is wrong what
@@ -177,9 +186,11 @@ fn history_limit(validated: &Result<ValidPolicy, InvalidPolicy>) -> usize {
     limit.clamp(1, MOST_HISTORY)
 }
 
-fn active(observed: &Observed) -> Vec<ActiveRun> {
-    let running = observed.jobs.iter().filter(|job| job.ending.is_none());
-    let mut active: Vec<_> = running.map(|job| active_run(job)).collect();
+/// Runs that have not ended, or whose end is not told yet: if they go now, their UIDs are known.
+fn active(observed: &Observed, untold: &BTreeSet<String>) -> Vec<ActiveRun> {
+    let is_open = |job: &ObservedJob| job.ending.is_none() || untold.contains(&job.uid);
+    let open = observed.jobs.iter().filter(|job| is_open(job));
+    let mut active: Vec<_> = open.map(|job| active_run(job)).collect();
     active.sort_by(|one, other| {
         (&one.start_time, &one.job_name).cmp(&(&other.start_time, &other.job_name))
     });
@@ -196,22 +207,19 @@ fn active_run(job: &ObservedJob) -> ActiveRun {
     }
 }
 
-fn next_run(
+fn look_again(
     observed: &Observed,
-    validated: &Result<ValidPolicy, InvalidPolicy>,
-    applied: &Resources<Applied>,
-) -> Option<Timestamp> {
-    let valid = validated.as_ref().ok().filter(|valid| !valid.spec.suspend)?;
-    let AppliedCronJob::Current { .. } = applied.cron_job else { return None };
-    applied.gate.as_ref().filter(|gate| gate.hold.is_none())?;
-    valid.policy.schedule().after(observed.now)
-}
-
-fn look_again(now: Timestamp, next: Option<Timestamp>, await_report: Option<Duration>) -> Duration {
+    timetable: &Timetable,
+    others: [Option<Duration>; 2],
+) -> Duration {
+    let until = |time: Timestamp| Duration::try_from(time.duration_since(observed.now)).ok();
     // A second later, so that the Job of the slot is likely there and one write tells both.
-    let slot = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-    let slot = slot.map(|slot| slot + Duration::from_secs(1));
-    [slot, await_report].into_iter().flatten().fold(RESYNC, Duration::min)
+    let slot = timetable.next.and_then(until).map(|slot| slot + Duration::from_secs(1));
+    let missed = timetable.look_again.and_then(until);
+    let stuck = observed.stuck.next.and_then(until);
+    let linger = observed.has_gone.then_some(LINGER);
+    let all = [slot, missed, stuck, linger].into_iter().chain(others);
+    all.flatten().fold(RESYNC, Duration::min)
 }
 
 #[cfg(test)]

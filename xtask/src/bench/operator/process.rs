@@ -44,14 +44,28 @@ impl Bench {
     }
 }
 
-/// Waits until the operator has looked at so many policies without a failure.
+/// Waits until the operator has made so many CronJobs.
+pub async fn created(operator: &Operator, policies: usize) -> Result<()> {
+    counted(operator, "pgsweep_operator_apply_total", ("change", "created"), policies).await
+}
+
+/// Waits until the operator has come to the end of so many reconciles: after a restart, when there
+/// is nothing to write, one for each policy.
 pub async fn reconciled(operator: &Operator, policies: usize) -> Result<()> {
+    counted(operator, "pgsweep_operator_reconcile_total", ("result", "ok"), policies).await
+}
+
+async fn counted(
+    operator: &Operator,
+    metric: &str,
+    label: (&str, &str),
+    policies: usize,
+) -> Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "a count of objects")]
     let wanted = policies as f64;
-    let name = "pgsweep_operator_reconcile_total";
-    wait::until("every policy to be looked at", LONG, async || {
+    wait::until("the operator to have done its work", LONG, async || {
         let page = operator.metrics().await?;
-        let done = chart::metric(&page, name, &[("result", "ok")]);
+        let done = chart::metric(&page, metric, &[label]);
         Ok((done >= wanted).then_some(()))
     })
     .await

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use jiff::SignedDuration;
 use policy::{ActionKind, CronJobRef, Mode, RunResult, StopReason, reason};
 use serde_json::json;
 
@@ -5,6 +8,7 @@ use super::about_run::run_draft;
 use super::*;
 use crate::controller::apply::{AppliedCronJob, Change};
 use crate::controller::examples::{self, applied, now};
+use crate::controller::observe::{Cause, StuckJob};
 use crate::controller::publish::status::publication;
 use crate::controller::validate::validate;
 
@@ -129,4 +133,64 @@ fn the_same_thing_has_the_same_name_and_another_thing_another() {
     run.status.result = RunResult::Failed;
     let note = run_draft(&run).event(&policy, now()).note.expect("a note");
     assert!(note.len() <= 1024);
+}
+
+fn reasons(drafts: &[EventDraft]) -> Vec<&'static str> {
+    drafts.iter().map(|draft| draft.reason).collect()
+}
+
+#[test]
+fn slots_that_are_missed_together_are_one_event_that_says_how_many() {
+    let mut observed = known();
+    observed.policy.document["spec"]["startingDeadlineSeconds"] = json!(60);
+    let after = |minutes| {
+        let mut later = observed.clone();
+        later.now = now() + SignedDuration::from_mins(minutes);
+        let drafts = told(&later, &applied());
+        assert_eq!(reasons(&drafts), ["RunMissed"], "after {minutes} min");
+        drafts[0].clone()
+    };
+    let found = [after(5), after(24)];
+    insta::assert_yaml_snapshot!(found.each_ref().map(|draft| draft.note.as_str()));
+    // Told again, since the status could not be written, it is the same event.
+    let name = |draft: &EventDraft| draft.event(&observed.policy, now()).metadata.name;
+    assert_eq!(name(&found[0]), name(&found[1]));
+}
+
+#[test]
+fn a_stuck_job_is_told_once() {
+    let mut observed = known();
+    observed.stuck.jobs = ["codes-1", "codes-11"]
+        .map(|name| StuckJob {
+            name: name.into(),
+            uid: name.into(),
+            since: now(),
+            cause: Cause::Waiting("no node takes its pod: 0/1 nodes are available".into()),
+        })
+        .into();
+    let drafts = told(&observed, &applied());
+    assert_eq!(reasons(&drafts), ["JobStuck", "JobStuck"]);
+    insta::assert_snapshot!(drafts[0].note);
+    observed.policy.status = publication(&observed, &validate(&observed.policy), &applied()).status;
+    assert_eq!(reasons(&told(&observed, &applied())), [""; 0]);
+}
+
+#[test]
+fn falling_behind_is_told_when_it_begins() {
+    let mut observed = known();
+    observed.policy.document["spec"]["historyLimit"] = json!(10);
+    let mut found = Vec::new();
+    for rows in 1..=6 {
+        let uid = format!("j{rows}");
+        let mut report = examples::report(&uid);
+        (report.result, report.stop_reason) = (RunResult::PartiallySucceeded, StopReason::RowLimit);
+        report.rules[0].remaining = rows;
+        observed.jobs = vec![Arc::new(examples::ended(&uid, 60, ""))];
+        let report = serde_json::to_string(&report).expect("JSON");
+        observed.pods = vec![examples::ended_pod(&uid, 0, &report)];
+        let publication = publication(&observed, &validate(&observed.policy), &applied());
+        found.push(reasons(&publication.events).len());
+        observed.policy.status = publication.status;
+    }
+    assert_eq!(found, [1, 1, 1, 2, 1, 1]);
 }

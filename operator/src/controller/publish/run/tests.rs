@@ -1,17 +1,24 @@
-use policy::ActionKind;
+use policy::{ActionKind, Mode};
 
 use super::*;
 use crate::controller::examples::{self, ended, ended_pod, job, now, pod};
 
+fn court(pods: &[Arc<ObservedPod>]) -> impl Fn(&ObservedJob) -> Option<Judged> + use<'_> {
+    move |job| {
+        let policy = examples::policy().name;
+        Court { policy: &policy, pods, stuck: None, now: now() }.judge(job)
+    }
+}
+
 fn judged(job: &ObservedJob, pods: &[Arc<ObservedPod>]) -> FinishedRun {
-    match judge(job, pods, now()) {
+    match court(pods)(job) {
         Some(Judged::Finished(run)) => *run,
         other => panic!("not finished: {other:?}"),
     }
 }
 
 fn said(change: impl FnOnce(&mut RunReport)) -> String {
-    let mut report = examples::report();
+    let mut report = examples::report("j1");
     change(&mut report);
     serde_json::to_string(&report).expect("JSON")
 }
@@ -122,6 +129,7 @@ fn a_shortened_report_still_tells_its_sqlstate_by_its_message() {
 fn without_a_report_condition_and_exit_code_speak() {
     let whole = said(|_| {});
     let garbled = &whole[whole.len() / 2..];
+    let of_another = said(|report| report.run_id = "j2".into());
     let cases = [
         ("", 0, ""),
         ("", 0, garbled),
@@ -132,6 +140,7 @@ fn without_a_report_condition_and_exit_code_speak() {
         ("PodFailurePolicy", 3, ""),
         ("PodFailurePolicy", 11, ""),
         ("SomethingNew", 1, ""),
+        ("", 0, &of_another),
     ];
     let found: Vec<_> = cases
         .map(|(failed, exit_code, message)| {
@@ -165,7 +174,7 @@ fn the_newest_attempt_speaks_and_pods_of_others_do_not() {
 
 #[test]
 fn a_report_that_is_late_is_waited_for_and_not_for_ever() {
-    let waits = |job: &ObservedJob, pods: &[Arc<ObservedPod>]| match judge(job, pods, now()) {
+    let waits = |job: &ObservedJob, pods: &[Arc<ObservedPod>]| match court(pods)(job) {
         Some(Judged::AwaitReport(wait)) => Some(wait.as_secs()),
         Some(Judged::Finished(_)) => None,
         None => panic!("it has ended"),
@@ -178,7 +187,7 @@ fn a_report_that_is_late_is_waited_for_and_not_for_ever() {
     assert_eq!(waits(&ended("j1", 10, ""), &[]), None);
     // It has said its last word, though that is empty.
     assert_eq!(waits(&ended("j1", 0, ""), &[closed]), None);
-    assert_eq!(judge(&job("j1"), &[], now()), None);
+    assert_eq!(court(&[])(&job("j1")), None);
 }
 
 #[test]
@@ -208,4 +217,116 @@ fn what_a_report_says_stays_within_the_schema_of_the_status() {
     assert_eq!(status.rules.len(), 32);
     assert!(status.rules.iter().all(|rule| rule.warnings.len() == 16 && rule.sql_state.is_empty()));
     assert!(status.duration_seconds.abs() < f64::EPSILON);
+}
+
+fn outcome(run: &FinishedRun) -> String {
+    let known = if run.is_unreported { "unreported" } else { "known" };
+    let FinishedRun { status, reason, .. } = run;
+    format!("{} {reason} ({known}): {}", status.result.as_str(), status.message)
+}
+
+#[test]
+fn what_was_lost_is_said_in_its_own_words() {
+    let deleted = job("j1").ended_by(Verdict::Deleted, now());
+    let lost = |likely_succeeded| job("j1").ended_by(Verdict::Lost { likely_succeeded }, now());
+    let cancelled = said(|report| {
+        report.result = RunResult::PartiallySucceeded;
+        report.stop_reason = StopReason::Cancelled;
+        report.rules[0].affected = 400;
+        report.rules[0].remaining = 804;
+    });
+    let never = ObservedJob { attempts: 0, ..ended("j1", 60, "DeadlineExceeded") };
+    let never_deleted = ObservedJob { attempts: 0, ..deleted.clone() };
+    let unscheduled =
+        pod("j1", Container::Waiting { reason: String::new(), message: String::new() });
+    let found = [
+        judged(&ended("j1", 60, ""), &[]),
+        judged(&ended("j1", 60, "DeadlineExceeded"), &[]),
+        judged(&ended("j1", 60, "BackoffLimitExceeded"), &[]),
+        judged(&ended("j1", 60, "PodFailurePolicy"), &[]),
+        judged(&deleted, &[]),
+        judged(&deleted, &[ended_pod("j1", 143, &cancelled)]),
+        judged(&deleted, &[ended_pod("j1", 0, &said(|_| {}))]),
+        judged(&lost(false), &[]),
+        judged(&lost(true), &[]),
+        judged(&never, &[]),
+        judged(&never, &[unscheduled]),
+        judged(&never_deleted, &[]),
+    ];
+    let found: Vec<_> = found.iter().map(outcome).collect();
+    insta::assert_yaml_snapshot!(found);
+}
+
+#[test]
+fn a_job_that_never_began_repeats_why() {
+    let policy = examples::policy().name;
+    let said = "Job codes-j1 has not begun since 2026-11-21 02:00 UTC: Kubernetes cannot make its \
+                pod: exceeded quota: none; also: 3 runs in a row have failed";
+    let court = Court { policy: &policy, pods: &[], stuck: Some(said), now: now() };
+    let job = ObservedJob { attempts: 0, ..ended("j1", 60, "DeadlineExceeded") };
+    let Some(Judged::Finished(run)) = court.judge(&job) else { panic!("it has ended") };
+    assert_eq!(
+        run.status.message,
+        "Kubernetes ended the Job at its activeDeadlineSeconds before its pod began: Kubernetes \
+         cannot make its pod: exceeded quota: none"
+    );
+    assert_eq!((run.is_unreported, run.status.attempts), (false, 0));
+}
+
+#[test]
+fn a_report_is_believed_only_of_its_own_run_and_policy() {
+    let is_believed = |change: fn(&mut RunReport)| {
+        let run = judged(&ended("j1", 60, ""), &[ended_pod("j1", 0, &said(change))]);
+        (!run.is_unreported, run.status.rows_affected)
+    };
+    assert_eq!(is_believed(|_| {}), (true, 1204));
+    assert_eq!(is_believed(|report| report.run_id = "j2".into()), (false, 0));
+    assert_eq!(is_believed(|report| report.policy = "shop/other".into()), (false, 0));
+}
+
+#[test]
+fn a_pod_that_outlives_its_job_is_waited_for_as_long_as_it_may_take() {
+    let waits = |job: &ObservedJob, deletion: Option<i64>| {
+        let deletion = deletion.map(|seconds| now() + SignedDuration::from_secs(seconds));
+        let running = pod("j1", Container::Running);
+        let running = Arc::new(ObservedPod { deletion, ..(*running).clone() });
+        match court(&[running])(job) {
+            Some(Judged::AwaitReport(wait)) => Some(wait.as_secs()),
+            Some(Judged::Finished(_)) => None,
+            None => panic!("it has ended"),
+        }
+    };
+    let deleted = job("j1").ended_by(Verdict::Deleted, now());
+    let lost = job("j1").ended_by(Verdict::Lost { likely_succeeded: false }, now());
+    assert_eq!(waits(&deleted, Some(60)), Some(70));
+    assert_eq!(waits(&deleted, None), Some(10));
+    assert_eq!(waits(&deleted, Some(-10)), None);
+    assert_eq!(waits(&lost, Some(20)), Some(30));
+    assert_eq!(waits(&lost, None), None);
+}
+
+#[test]
+fn a_later_report_tells_what_an_unread_one_would_have() {
+    let mut run = judged(&ended("j1", 60, ""), &[]);
+    run.status.mode = Mode::Enforce;
+    let mut told = |result, stop_reason, affected| {
+        run.amend(&EarlierRun {
+            run_id: "j1".into(),
+            result,
+            stop_reason,
+            start_time: "2026-11-21T03:00:01Z".into(),
+            duration_seconds: 12.0,
+            affected,
+        });
+        outcome(&run)
+    };
+    let found = [
+        told(RunResult::Succeeded, StopReason::Drained, 1204),
+        told(RunResult::Succeeded, StopReason::Drained, 0),
+        told(RunResult::PartiallySucceeded, StopReason::RowLimit, 1204),
+        told(RunResult::PartiallySucceeded, StopReason::Error, 7),
+        told(RunResult::Failed, StopReason::Error, 7),
+        told(RunResult::Aborted, StopReason::BlastRadius, 0),
+    ];
+    insta::assert_yaml_snapshot!(found);
 }

@@ -12,8 +12,8 @@ fn told(observed: &Observed) -> Publication {
     publication(observed, &validate(&observed.policy), &applied())
 }
 
-fn report(result: RunResult) -> String {
-    let mut report = examples::report();
+fn report(uid: &str, result: RunResult) -> String {
+    let mut report = examples::report(uid);
     report.result = result;
     report.totals = Some(Totals { runs: 41, failures: 1, rows_affected: 88_211 });
     serde_json::to_string(&report).expect("JSON")
@@ -26,7 +26,7 @@ fn after(results: &[RunResult]) -> Observed {
         let uid = format!("j{index}");
         let seconds = 60 - i64::try_from(index).expect("a few");
         observed.jobs.push(Arc::new(ended(&uid, seconds, "")));
-        observed.pods.push(ended_pod(&uid, 0, &report(*result)));
+        observed.pods.push(ended_pod(&uid, 0, &report(&uid, *result)));
     }
     observed
 }
@@ -110,7 +110,7 @@ fn a_late_report_is_waited_for_before_the_run_is_counted() {
     let waiting = told(&observed);
     assert!(waiting.runs.is_empty() && waiting.status.counted_jobs.is_empty());
     assert_eq!(waiting.look_again, Duration::from_secs(6));
-    observed.pods = vec![ended_pod("j1", 0, &report(RunResult::Succeeded))];
+    observed.pods = vec![ended_pod("j1", 0, &report("j1", RunResult::Succeeded))];
     assert_eq!(told(&observed).status.last_run.expect("a run").rows_affected, 1204);
 }
 
