@@ -16,8 +16,6 @@ use tests::settings::Settings;
 use super::crew::{Crew, Succession, Worker};
 use super::scene::{Scene, in_scene};
 
-/// How many cases of a workload take place at the same time.
-const AT_ONCE: usize = 2;
 /// How many cases of a workload are taken where not all are.
 const SOME: usize = 1;
 /// Which ones; see `PGSWEEP_TEST_WRITES_SEED`.
@@ -55,11 +53,11 @@ struct End {
 
 /// Something that happens to policies: `setup` is there before and is not disturbed; `act` ends
 /// when the operator has done all that it is about.
-pub struct Workload<S, A> {
-    pub name: &'static str,
-    pub succession: Succession,
-    pub setup: S,
-    pub act: A,
+struct Workload<S, A> {
+    name: &'static str,
+    succession: Succession,
+    setup: S,
+    act: A,
 }
 
 /// Proves that the workload comes to the same end wherever its operator is killed.
@@ -68,7 +66,16 @@ pub async fn prove(
     setup: impl AsyncFn(&Scene<'_>) -> Result<()>,
     act: impl AsyncFn(&Scene<'_>) -> Result<()>,
 ) -> Result<()> {
-    let succession = Succession::StartedAnew;
+    prove_with(Succession::StartedAnew, name, setup, act).await
+}
+
+/// The same, by how the next operator comes.
+pub async fn prove_with(
+    succession: Succession,
+    name: &'static str,
+    setup: impl AsyncFn(&Scene<'_>) -> Result<()>,
+    act: impl AsyncFn(&Scene<'_>) -> Result<()>,
+) -> Result<()> {
     Workload { name, succession, setup, act }.prove().await
 }
 
@@ -77,8 +84,7 @@ where
     S: AsyncFn(&Scene<'_>) -> Result<()>,
     A: AsyncFn(&Scene<'_>) -> Result<()>,
 {
-    /// See [`prove`].
-    pub async fn prove(&self) -> Result<()> {
+    async fn prove(&self) -> Result<()> {
         let Some(bed) = Bed::get().await? else { return Ok(()) };
         let end = Box::pin(in_scene(bed, async |scene| self.undisturbed(scene).await)).await;
         let end = end.with_context(|| format!("{}, undisturbed", self.name))?;
@@ -121,9 +127,8 @@ where
                 }
             }
         };
-        let workers: [_; AT_ONCE] = std::array::from_fn(|_| worker());
-        let [one, two] = workers;
-        tokio::join!(one, two);
+        // Two at a time: most of a case is waiting.
+        tokio::join!(worker(), worker());
         findings.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::case::{Workload, prove};
+use super::case::{prove, prove_with};
 use super::crew::Succession;
 use super::scene::{policy, policy_with};
 
@@ -95,16 +95,15 @@ async fn rules_are_approved_and_run() -> Result<()> {
 /// Proves: R3.
 #[tokio::test]
 async fn the_leader_is_killed_and_the_standby_goes_on() -> Result<()> {
-    Workload {
-        name: "leader change",
-        succession: Succession::Standby,
-        setup: async |scene| scene.make_secret().await,
-        act: async |scene| {
+    prove_with(
+        Succession::Standby,
+        "leader change",
+        async |scene| scene.make_secret().await,
+        async |scene| {
             scene.apply(&policy_with(&json!({"runNow": "initial"}))).await?;
             scene.wait_runs(1).await?;
             scene.wait_ready("Scheduled").await
         },
-    }
-    .prove()
+    )
     .await
 }
