@@ -15,6 +15,7 @@ mod index;
 mod observe;
 mod publish;
 pub mod refusal;
+mod replaced;
 mod validate;
 mod watch;
 
@@ -42,6 +43,7 @@ use crate::metrics::Metrics;
 use apply::{ApplyError, Places, Refusal};
 use observe::ObserveError;
 use publish::PublishError;
+use replaced::Replaced;
 use watch::Caches;
 
 pub use build::JobSettings;
@@ -51,6 +53,9 @@ pub use publish::FinishedRun;
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// One change of a user moves several objects: they are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// So long a version that we have replaced is waited to go.
+const NEWS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every reconcile shares.
 pub struct Context {
@@ -83,6 +88,7 @@ struct Shared {
     caches: Arc<Caches>,
     backoff: Arc<Backoff>,
     places: Places,
+    replaced: Replaced,
 }
 
 /// Why a reconcile did not come to its end.
@@ -145,7 +151,9 @@ async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, Re
     let applied = Box::pin(applied).await;
     let applied = applied.or_else(|error| refusal::tell(error, is_lasting, gate))?;
     let publication = publish::publication(&observed, &validated, &applied);
-    publish::publish(&observed, &publication, is_lasting, metrics, client).await?;
+    if publish::publish(&observed, &publication, is_lasting, metrics, client).await? {
+        shared.replaced.note(&observed.policy.name, &observed.policy.resource_version);
+    }
 
     match applied.refusal() {
         Some(refusal) => Err(ReconcileError::Refused(refusal.clone())),
@@ -169,6 +177,10 @@ async fn reconcile_in_time(
     }
     if let Some(rest) = shared.backoff.rest_of_end(&name(&object), uid(&object)) {
         return Ok(Action::requeue(rest));
+    }
+    let version = object.metadata.resource_version.as_deref().unwrap_or_default();
+    if shared.replaced.is(&name(&object), version) {
+        return Ok(Action::requeue(NEWS_PATIENCE));
     }
     let began = Instant::now();
     let all_steps = Box::pin(reconcile(&object, &shared));
@@ -271,7 +283,13 @@ pub async fn run(
 
     let config = Config::default().concurrency(context.limits.concurrency).debounce(DEBOUNCE);
     let places = Places::new(context.limits.preflight_concurrency);
-    let shared = Arc::new(Shared { context, caches: Arc::clone(&watches.caches), backoff, places });
+    let shared = Arc::new(Shared {
+        context,
+        caches: Arc::clone(&watches.caches),
+        backoff,
+        places,
+        replaced: Replaced::default(),
+    });
     let triggers = triggers(&policies, watches.triggers);
     let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
@@ -285,7 +303,9 @@ pub async fn run(
     let work = outcomes.for_each(|outcome| {
         if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
             let namespace = gone.namespace.clone().unwrap_or_default();
-            shared.backoff.forget(&PolicyName { namespace, name: gone.name.clone() });
+            let gone = PolicyName { namespace, name: gone.name.clone() };
+            shared.backoff.forget(&gone);
+            shared.replaced.forget(&gone);
         }
         std::future::ready(())
     });

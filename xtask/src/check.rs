@@ -7,6 +7,7 @@ mod chart;
 mod documents;
 mod requirements;
 mod sources;
+mod vocabulary;
 
 use anyhow::{Result, bail};
 
@@ -14,13 +15,14 @@ use crate::generate;
 
 type Check = fn() -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("dependency arrows", arrows::findings),
     ("generated files", stale_files),
     ("sources", sources::findings),
     ("chart", chart::findings),
     ("documents", documents::findings),
     ("requirements", requirements::findings),
+    ("vocabulary", vocabulary::findings),
 ];
 
 /// Runs every check and prints what it found.

@@ -61,14 +61,15 @@ impl PublishError {
     }
 }
 
-/// Tells it. Where failures are `is_lasting`, an event that cannot be created is passed over.
+/// Tells it, and says whether that has replaced the version that was observed. Where failures are
+/// `is_lasting`, an event that cannot be created is passed over.
 pub async fn publish(
     observed: &Observed,
     publication: &Publication,
     is_lasting: bool,
     metrics: &Metrics,
     client: &Client,
-) -> Result<(), PublishError> {
+) -> Result<bool, PublishError> {
     for draft in &publication.events {
         let event = draft.event(&observed.policy, observed.now);
         create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
@@ -79,13 +80,13 @@ pub async fn publish(
     let remembered: Vec<_> = counted.chain(told).collect();
     metrics.count_runs(&observed.policy.name, &publication.runs, &remembered);
     let Some(changes) = patch::changes(&observed.policy, &publication.status) else {
-        return Ok(());
+        return Ok(false);
     };
-    write_status(&observed.policy, &changes, client).await?;
+    let has_replaced = write_status(&observed.policy, &changes, client).await?;
     for run in &publication.runs {
         log_run(&observed.policy, run);
     }
-    Ok(())
+    Ok(has_replaced)
 }
 
 fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
@@ -141,7 +142,7 @@ async fn write_status(
     policy: &ObservedPolicy,
     changes: &Value,
     client: &Client,
-) -> Result<(), PublishError> {
+) -> Result<bool, PublishError> {
     let resource = ApiResource::erase::<CleanupPolicy>(&());
     let body = json!({
         "metadata": {"uid": policy.uid, "resourceVersion": policy.resource_version},
@@ -152,7 +153,7 @@ async fn write_status(
     let parameters =
         PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
     match api.patch_status(&policy.name.name, &parameters, &Patch::Merge(&body)).await {
-        Ok(_) => Ok(()),
+        Ok(now) => Ok(now.metadata.resource_version.as_ref() != Some(&policy.resource_version)),
         Err(error) if is_conflict(&error) => Err(PublishError::StatusConflict),
         Err(error) => Err(PublishError::WriteStatus(Box::new(error))),
     }
