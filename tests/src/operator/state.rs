@@ -296,15 +296,21 @@ mod tests {
         let object = |generation: u64| {
             json!({
                 "metadata": {"name": "codes"},
-                "status": {"cronJobRef": {"name": "codes", "generation": generation, "uid": "u"}},
+                "status": {"cronJobRef": {
+                    "name": "codes", "generation": generation, "uid": "u", "hash": "h",
+                }},
             })
         };
         let cron_job = [
-            json!({"kind": "CronJob", "metadata": {"name": "codes", "generation": 4, "uid": "u"}}),
+            json!({"kind": "CronJob", "metadata": {
+                "name": "codes", "generation": 4, "uid": "u",
+                "annotations": {"pgsweep.dev/build-hash": "h"},
+            }}),
         ];
         let seen = |generation| policy(&object(generation), &cron_job, &words);
         assert_eq!(seen(4)["status"]["cronJobRef"]["generation"], true);
         assert_eq!(seen(3)["status"]["cronJobRef"]["generation"], false);
         assert_eq!(seen(3)["status"]["cronJobRef"]["uid"], true);
+        assert_eq!(seen(3)["status"]["cronJobRef"]["hash"], true);
     }
 }

@@ -89,7 +89,7 @@ fn a_job_that_went_before_its_end_was_deleted() {
     assert_eq!(verdicts, [None, Some(Verdict::Deleted), Some(Verdict::Complete)]);
     let role = Role::Preflight { rules_hash: "hash".into(), generation: 3, attempt: 1 };
     let owner_uid = "policy-uid".to_owned();
-    let preflight = ObservedJob { role, owner_uid, ..job("p1") };
+    let preflight = ObservedJob { owner_uid, role, ..job("p1") };
     let there = gathered(examples::policy(), vec![preflight.clone()], &[]);
     let gone = gathered(examples::policy(), vec![preflight], &["p1"]);
     assert_eq!((there.preflights.len(), gone.preflights.len()), (1, 0));
