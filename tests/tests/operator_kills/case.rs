@@ -117,7 +117,7 @@ where
             while let Some(kill) = next() {
                 let case = in_scene(bed, async |scene| self.disturbed(scene, kill, end).await);
                 match Box::pin(case).await {
-                    Ok(came) => lock(&findings).came += usize::from(came),
+                    Ok(was_reached) => lock(&findings).came += usize::from(was_reached),
                     Err(error) => {
                         let write = end.writes.get(kill.write - 1).cloned().unwrap_or_default();
                         let finding = format!("{}, {kill} ({write}): {error:#}", self.name);
