@@ -43,7 +43,8 @@ async fn series(
     labels: &[(&str, &str)],
     fits: impl Fn(f64) -> bool,
 ) -> Result<()> {
-    let page = wait::until(&format!("{name} {labels:?}"), Duration::from_secs(30), async || {
+    let what = format!("{name} {labels:?}");
+    let page = wait::until(&what, Duration::from_secs(30), async || {
         let page = operator.metrics().await?;
         let is_there = page.lines().any(|line| line.starts_with(name));
         Ok((is_there && fits(chart::metric(&page, name, labels))).then_some(page))
