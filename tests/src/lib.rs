@@ -51,6 +51,7 @@ pub mod pooler;
 pub mod progress;
 pub mod proxy;
 pub mod replica;
+pub mod runs;
 pub mod server;
 pub mod settings;
 pub mod shop;

@@ -24,6 +24,10 @@ pub const WITNESS_CASES: &str = "PGSWEEP_TEST_WITNESS_CASES";
 pub const WITNESS_SEED: &str = "PGSWEEP_TEST_WITNESS_SEED";
 /// `true` to interrupt runs at each of their messages, and not only at some.
 pub const EVERY_MESSAGE: &str = "PGSWEEP_TEST_EVERY_MESSAGE";
+/// `true` to kill operators at each of their writes, and not only at some.
+pub const EVERY_WRITE: &str = "PGSWEEP_TEST_EVERY_WRITE";
+/// Chooses at which writes operators are killed where that is not at each.
+pub const WRITES_SEED: &str = "PGSWEEP_TEST_WRITES_SEED";
 /// Over how many rows the run goes whose memory is measured.
 pub const WITNESS_ROWS: &str = "PGSWEEP_TEST_WITNESS_ROWS";
 /// `true` where a test that cannot run is a failure.
@@ -56,6 +60,10 @@ pub struct Settings {
     pub witness_seed: Option<u64>,
     /// See [`EVERY_MESSAGE`].
     pub every_message: bool,
+    /// See [`EVERY_WRITE`].
+    pub every_write: bool,
+    /// See [`WRITES_SEED`].
+    pub writes_seed: Option<u64>,
     /// See [`WITNESS_ROWS`].
     pub witness_rows: Option<u64>,
     /// See [`CI`].
@@ -100,6 +108,8 @@ impl Settings {
             witness_cases: number(WITNESS_CASES)?,
             witness_seed: number(WITNESS_SEED)?,
             every_message: variable(EVERY_MESSAGE).is_some_and(|value| value == "true"),
+            every_write: variable(EVERY_WRITE).is_some_and(|value| value == "true"),
+            writes_seed: number(WRITES_SEED)?,
             witness_rows: number(WITNESS_ROWS)?,
             ci: variable(CI).is_some_and(|value| value == "true"),
         })

@@ -80,7 +80,11 @@ async fn requests_are_passed_on_and_known_by_verb_and_name() -> Result<()> {
         let mut object = read.body;
         object["data"] = json!({"a": "b"});
         assert_eq!(client.ask(Method::PUT, &one, &object).await?.code, 200);
-        let applied = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"c": "d"}});
+        let applied = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "two"},
+        });
         let query = client.path("/two?fieldManager=tests");
         assert_eq!(client.ask(Method::PATCH, &query, &applied).await?.code, 201);
         assert_eq!(client.ask(Method::DELETE, &one, &Value::Null).await?.code, 200);

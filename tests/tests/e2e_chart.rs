@@ -86,8 +86,12 @@ async fn tests_itself(cluster: &Cluster) -> Result<()> {
     assert!(passed.contains("Succeeded"), "{passed}");
     let scale = ["scale", "deployment/pgsweep-operator", "--replicas"];
     cluster.kubectl(scale.iter().chain(&["0"]).chain(&HERE)).await?;
-    let gone = ["--for", "delete", "pod", "--selector", "app.kubernetes.io/component=operator"];
-    cluster.kubectl(["wait"].iter().chain(&gone).chain(&HERE)).await?;
+    wait::until("the operator to be gone", PATIENCE, async || {
+        let pods = ["pods", "--selector", "app.kubernetes.io/component=operator"];
+        let pods = cluster.get(pods.iter().chain(&HERE)).await?;
+        Ok((pods["items"] == json!([])).then_some(()))
+    })
+    .await?;
     refusal(helm_test(cluster, "15s").await)?;
     cluster.kubectl(scale.iter().chain(&["2"]).chain(&HERE)).await?;
     helm_test(cluster, "2m").await?;

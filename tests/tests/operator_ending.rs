@@ -10,7 +10,7 @@ use tests::cluster::{Component, Namespace};
 use tests::operator::{Bed, Operator};
 use tests::{chart, wait};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn has_cron_job(namespace: &Namespace<'_>, operator: &Operator) -> Result<()> {
     let made = wait::until("the CronJob", PATIENCE, async || {

@@ -12,7 +12,7 @@ use tests::cluster::Namespace;
 use tests::operator::{Bed, Operator};
 use tests::{chart, wait};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two looks at a namespace that is not there: the longest, and what a look takes.
 const NEXT_LOOK: Duration = Duration::from_secs(40);
 

@@ -233,7 +233,10 @@ async fn suspend_cron_job(
     let existing = match (decide_suspension(&observed.policy, existing), existing) {
         (Suspension::Wait, _) => return Err(ApplyError::AwaitCronJob),
         (Suspension::Suspend, Some(existing)) => existing,
-        (Suspension::Keep | Suspension::Suspend, _) => {
+        (Suspension::Tell, Some(existing)) => {
+            return Ok(AppliedCronJob::Suspended(Some(reference(existing))));
+        }
+        (Suspension::Keep | Suspension::Tell | Suspension::Suspend, _) => {
             return Ok(AppliedCronJob::Suspended(existing.and(known())));
         }
     };

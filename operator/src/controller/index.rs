@@ -86,11 +86,12 @@ impl<T: Digest> Index<T> {
         own.filter(|(uid, _)| !entries.is_over(uid)).map(|(_, value)| Arc::clone(value)).collect()
     }
 
-    /// UIDs of those that are gone.
+    /// UIDs of those that are gone and whose last word is kept.
     pub fn gone(&self, policy: &PolicyName) -> BTreeSet<String> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let own = entries.by_policy.get(policy).into_iter().flatten();
-        own.map(|(uid, _)| uid).filter(|uid| entries.gone.contains_key(*uid)).cloned().collect()
+        let is_kept = |uid: &&String| entries.gone.contains_key(*uid) && !entries.is_over(uid);
+        own.map(|(uid, _)| uid).filter(is_kept).cloned().collect()
     }
 
     /// Returns when all objects of the place have been listed once.

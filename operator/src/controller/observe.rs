@@ -295,3 +295,6 @@ fn status(object: &DynamicObject, name: &PolicyName) -> (CleanupPolicyStatus, Op
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,14 +164,19 @@ fn policy(policy: &Value, all: &[Value], words: &Words) -> Value {
     if let Some(conditions) = status["conditions"].as_array_mut() {
         conditions.sort_by_key(|condition| condition["type"].to_string());
     }
-    // How often a CronJob was written is not its state; that we know of the last time is.
+    // How often a CronJob was written is no part of it; that the status knows it as it is now, is.
     let reference = &policy["status"]["cronJobRef"];
     let named = |item: &&Value| item["kind"] == "CronJob" && name(item) == reference["name"];
     if let Some(cron_job) = all.iter().find(named) {
         let metadata = &cron_job["metadata"];
-        status["cronJobRef"]["generation"] =
-            json!(metadata["generation"] == reference["generation"]);
-        status["cronJobRef"]["uid"] = json!(metadata["uid"] == reference["uid"]);
+        let now = [
+            ("generation", &metadata["generation"]),
+            ("uid", &metadata["uid"]),
+            ("hash", &metadata["annotations"][BUILD_HASH]),
+        ];
+        for (field, now) in now.into_iter().filter(|(field, _)| !reference[*field].is_null()) {
+            status["cronJobRef"][field] = json!(reference[field] == *now);
+        }
     }
     let mut metadata = policy["metadata"].clone();
     json!({
@@ -291,15 +296,19 @@ mod tests {
         let object = |generation: u64| {
             json!({
                 "metadata": {"name": "codes"},
-                "status": {"cronJobRef": {"name": "codes", "generation": generation, "uid": "u"}},
+                "status": {"cronJobRef": {
+                    "name": "codes", "generation": generation, "uid": "u", "hash": "h",
+                }},
             })
         };
-        let cron_job = [
-            json!({"kind": "CronJob", "metadata": {"name": "codes", "generation": 4, "uid": "u"}}),
-        ];
+        let cron_job = [json!({"kind": "CronJob", "metadata": {
+            "name": "codes", "generation": 4, "uid": "u",
+            "annotations": {"pgsweep.dev/build-hash": "h"},
+        }})];
         let seen = |generation| policy(&object(generation), &cron_job, &words);
         assert_eq!(seen(4)["status"]["cronJobRef"]["generation"], true);
         assert_eq!(seen(3)["status"]["cronJobRef"]["generation"], false);
         assert_eq!(seen(3)["status"]["cronJobRef"]["uid"], true);
+        assert_eq!(seen(3)["status"]["cronJobRef"]["hash"], true);
     }
 }

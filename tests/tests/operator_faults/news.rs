@@ -2,7 +2,7 @@
 //! writes nothing wrong meanwhile, and comes to the same end when the truth is out.
 
 use anyhow::Result;
-use tests::api_proxy::{Fault, News, NewsFault, Pick, Verb};
+use tests::api_proxy::{Fault, News, NewsFault, Pick, Strikes, Verb};
 use tests::operator::Tally;
 use tests::wait;
 
@@ -16,10 +16,13 @@ async fn all_news_come(fault: fn(Pick<News>) -> NewsFault) -> Result<()> {
         let planted =
             WATCHED.map(|kind| scene.proxy.news_fault(fault(Pick::news_of(kind)).always()));
         let mut operator = scene.operator()?;
-        scene.work(&mut operator).await?;
-        // What is to be swapped with the last one would never come.
+        operator.wait_ready().await?;
+        tokio::select! {
+            worked = scene.work(&mut operator) => worked?,
+            listed = list_after_wrong_news(scene, &planted) => listed?,
+        }
         scene.proxy.lift();
-        scene.proxy.cut();
+        list_anew(scene).await?;
         scene.comes_to_the_same_end(&operator).await?;
         for (kind, strikes) in WATCHED.iter().zip(planted) {
             assert!(strikes.count() > 0, "no news of {kind}");
@@ -27,6 +30,22 @@ async fn all_news_come(fault: fn(Pick<News>) -> NewsFault) -> Result<()> {
         Ok(())
     });
     end.await.map(drop)
+}
+
+/// What came last may be old, and no more may come: the truth is in the next list. It has its time
+/// to do harm, since the operator is made to list anew only when it has seen it.
+async fn list_after_wrong_news(scene: &Scene<'_>, faults: &[Strikes]) -> Result<()> {
+    let mut seen = 0;
+    loop {
+        wait::until("wrong news", PATIENCE, async || {
+            let strikes = faults.iter().map(Strikes::count).sum();
+            let more = strikes > seen;
+            seen = strikes;
+            Ok(more.then_some(()))
+        })
+        .await?;
+        list_anew(scene).await?;
+    }
 }
 
 #[tokio::test]
@@ -37,6 +56,11 @@ async fn news_that_come_twice_change_nothing() -> Result<()> {
 #[tokio::test]
 async fn news_that_come_again_later_change_nothing() -> Result<()> {
     all_news_come(NewsFault::repeat_later).await
+}
+
+#[tokio::test]
+async fn news_that_come_in_the_wrong_order_change_nothing() -> Result<()> {
+    all_news_come(NewsFault::swap).await
 }
 
 #[tokio::test]

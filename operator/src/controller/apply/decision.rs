@@ -80,6 +80,8 @@ fn has_metadata(observed: &ObjectMeta, desired: &ObjectMeta) -> bool {
 pub enum Suspension {
     /// There is none of ours that would run.
     Keep,
+    /// We have suspended it, and could not tell of that.
+    Tell,
     /// It would run its old rules.
     Suspend,
     /// What we know of it is old.
@@ -93,18 +95,16 @@ pub fn decide_suspension(
 ) -> Suspension {
     let Some(observed) = observed else { return Suspension::Keep };
     let ours = observed.ownership(&policy.name, &policy.uid) == Ownership::Ours;
-    if !ours || observed.suspended || observed.metadata.deletion_timestamp.is_some() {
+    if !ours || observed.metadata.deletion_timestamp.is_some() {
         return Suspension::Keep;
     }
-    if is_old(policy.status.cron_job_ref.as_ref(), observed) {
-        Suspension::Wait
-    } else {
-        Suspension::Suspend
+    let last = policy.status.cron_job_ref.as_ref().filter(|last| last.uid == observed.uid());
+    let newer = last.map_or(0, |last| observed.generation() - last.generation);
+    if observed.suspended {
+        let is_untold = newer > 0 && last.is_some_and(|last| is_unreported(last, observed));
+        return if is_untold { Suspension::Tell } else { Suspension::Keep };
     }
-}
-
-fn is_old(last: Option<&CronJobRef>, observed: &ObservedCronJob) -> bool {
-    last.is_some_and(|last| last.uid == observed.uid() && observed.generation() < last.generation)
+    if newer < 0 { Suspension::Wait } else { Suspension::Suspend }
 }
 
 #[cfg(test)]
@@ -219,8 +219,12 @@ mod tests {
         let (policy, _, observed) = steady();
         assert_eq!(decide_suspension(&policy, None), Suspension::Keep);
         assert_eq!(decide_suspension(&policy, Some(&observed)), Suspension::Suspend);
-        let suspended = ObservedCronJob { suspended: true, ..observed.clone() };
+        let mut suspended = ObservedCronJob { suspended: true, ..observed.clone() };
         assert_eq!(decide_suspension(&policy, Some(&suspended)), Suspension::Keep);
+        suspended.metadata.generation = Some(5);
+        let annotations = suspended.metadata.annotations.get_or_insert_default();
+        annotations.insert(ANNOTATION_BUILD_HASH.into(), "suspended".into());
+        assert_eq!(decide_suspension(&policy, Some(&suspended)), Suspension::Tell);
         let mut foreign = observed.clone();
         foreign.metadata.owner_references = None;
         assert_eq!(decide_suspension(&policy, Some(&foreign)), Suspension::Keep);

@@ -9,6 +9,9 @@ use crate::controller::observe::{Cause, StuckJob};
 /// Between two things that are wrong at once.
 pub const ALSO: &str = "; also: ";
 
+/// So many stuck Jobs are told of; the others wait for the same, most likely.
+pub const MOST_STUCK: usize = 3;
+
 /// `1204` as `1,204`.
 pub fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();

@@ -153,10 +153,11 @@ fn missing_secret(observed: &Observed) -> Option<String> {
         jobs.any(|job| job.uid == job_uid && job.ending.is_none())
     };
     let waiting =
-        observed.pods.iter().filter(|pod| active(&pod.job_uid)).find_map(|pod| {
+        // One that is going, or gone, says nothing of the one that comes in its place.
+        observed.pods.iter().filter(|pod| active(&pod.job_uid) && pod.deletion.is_none()).find_map(|pod| {
             match &pod.container {
                 Container::Waiting { reason, message }
-                    if reason == CONFIG_ERROR && message.to_lowercase().contains("secret") =>
+                    if reason == CONFIG_ERROR && is_about_missing_secret(message) =>
                 {
                     Some(message)
                 }
@@ -172,6 +173,12 @@ fn missing_secret(observed: &Observed) -> Option<String> {
         && last.observed_generation == Some(observed.policy.generation);
     let message = last.message.strip_suffix(SUSPENDED_TOO).unwrap_or(&last.message);
     (holds && !has_begun_since(observed, last.last_transition_time.0)).then(|| message.to_owned())
+}
+
+/// A kubelet that has much to do says "failed to sync secret cache" of a Secret that is there.
+fn is_about_missing_secret(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("secret") && !message.contains("failed to sync")
 }
 
 fn has_begun_since(observed: &Observed, time: Timestamp) -> bool {

@@ -6,13 +6,11 @@ use policy::{CleanupPolicyStatus, condition, reason};
 use super::{Saying, stamped};
 use crate::controller::observe::Observed;
 use crate::controller::publish::schedule::missed_slot;
-use crate::controller::publish::words::{ALSO, cut, stuck, when};
+use crate::controller::publish::words::{ALSO, MOST_STUCK, cut, stuck, when};
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
 
 /// So many failures in a row are no accident.
 const TOO_MANY: i32 = 3;
-/// So many stuck Jobs are told of; the others wait for the same, most likely.
-const MOST_TOLD: usize = 3;
 /// Of what the scheduler, kubelet or an admission plugin says.
 const LONGEST_CAUSE: usize = 1024;
 
@@ -23,7 +21,7 @@ pub(super) fn schedule_healthy(
     status: &CleanupPolicyStatus,
 ) -> Condition {
     let mut wrong: Vec<(&str, String)> = Vec::new();
-    for job in observed.stuck.jobs.iter().take(MOST_TOLD) {
+    for job in observed.stuck.jobs.iter().take(MOST_STUCK) {
         wrong.push((reason::JOB_STUCK_PENDING, cut(&stuck(job), LONGEST_CAUSE)));
     }
     let missed = validated.as_ref().ok().and_then(|valid| missed_slot(status, valid));

@@ -110,6 +110,8 @@ fn other_reasons_to_wait_are_no_missing_secret() {
     assert_eq!(waits("ContainerCreating", ""), reason::SCHEDULED);
     assert_eq!(waits("ImagePullBackOff", "a secret registry"), reason::SCHEDULED);
     assert_eq!(waits("CreateContainerConfigError", "runAsNonRoot"), reason::SCHEDULED);
+    let busy = "failed to sync secret cache: timed out waiting for the condition";
+    assert_eq!(waits("CreateContainerConfigError", busy), reason::SCHEDULED);
     for key in ["couldn't find key uri in Secret shop/db", "secret \"db-ca\" not found"] {
         assert_eq!(waits("CreateContainerConfigError", key), reason::SECRET_MISSING);
     }

@@ -27,23 +27,24 @@ pub(super) fn cron_job_draft(
     let known = observed.policy.status.cron_job_ref.as_ref();
     let known = known.filter(|known| known.uid == reference.uid);
     let name = &reference.name;
-    let draft = |reason, note, generation| EventDraft {
+    // What the status knows tells one change from the next, and not what the CronJob has become:
+    // that may have moved on when the status could not be stored.
+    let since = known.map_or(0, |known| known.generation);
+    let draft = |reason, note| EventDraft {
         reason,
         is_warning: false,
         action: "Apply",
         note,
-        key: format!("{}/{generation}", reference.uid),
+        key: format!("{}/{since}", reference.uid),
     };
-    let updated = || {
-        let note = format!("updated CronJob {name} to the policy");
-        draft(event::CRON_JOB_UPDATED, note, reference.generation)
-    };
+    let updated =
+        || draft(event::CRON_JOB_UPDATED, format!("updated CronJob {name} to the policy"));
     let corrected = || {
         let note = format!("undid an edit of CronJob {name}: the policy is where to make it");
-        draft(event::DRIFT_CORRECTED, note, reference.generation)
+        draft(event::DRIFT_CORRECTED, note)
     };
     let Some(known) = known else {
-        return Some(draft(event::CRON_JOB_CREATED, format!("created CronJob {name}"), 0));
+        return Some(draft(event::CRON_JOB_CREATED, format!("created CronJob {name}")));
     };
     if known.hash.is_empty() {
         // A status of before it had hashes.

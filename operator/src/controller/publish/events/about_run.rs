@@ -7,7 +7,7 @@ use super::EventDraft;
 use crate::controller::observe::Observed;
 use crate::controller::publish::conditions::find;
 use crate::controller::publish::run::FinishedRun;
-use crate::controller::publish::words::{names_job, stuck, summary, when};
+use crate::controller::publish::words::{MOST_STUCK, names_job, stuck, summary, when};
 
 /// One event a run, with the most telling reason.
 pub(super) fn run_draft(run: &FinishedRun) -> EventDraft {
@@ -58,11 +58,12 @@ pub(super) fn missed_draft(missed: &[Timestamp]) -> Option<EventDraft> {
     Some(EventDraft { reason: event::RUN_MISSED, is_warning: true, action: "Watch", note, key })
 }
 
-/// One for each Job, when it turns out to be stuck.
+/// One for each Job that the condition tells of, when it turns out to be stuck.
 pub(super) fn stuck_drafts(observed: &Observed) -> impl Iterator<Item = EventDraft> + use<'_> {
     let before = find(&observed.policy.status.conditions, condition::SCHEDULE_HEALTHY);
     let is_told = move |name: &str| before.is_some_and(|before| names_job(&before.message, name));
-    observed.stuck.jobs.iter().filter(move |job| !is_told(&job.name)).map(|job| EventDraft {
+    let told = observed.stuck.jobs.iter().take(MOST_STUCK);
+    told.filter(move |job| !is_told(&job.name)).map(|job| EventDraft {
         reason: event::JOB_STUCK,
         is_warning: true,
         action: "Watch",

@@ -47,13 +47,16 @@ fn our_write_and_the_edit_of_somebody_else_are_told_apart_though_the_status_was_
 #[test]
 fn the_same_write_has_the_same_name_before_and_after_a_stop() {
     let known = known();
-    let key = |change| {
-        let applied = with_cron_job(5, "b", change);
+    let key = |generation, hash, change| {
+        let applied = with_cron_job(generation, hash, change);
         let told = publication(&known, &validate(&known.policy), &applied);
         told.events.first().map(|draft| draft.key.clone())
     };
-    assert!(key(None).is_some());
-    assert_eq!(key(Some(Change::Updated)), key(None));
+    let updated = key(5, "b", Some(Change::Updated));
+    assert!(updated.is_some());
+    assert_eq!(key(5, "b", None), updated);
+    // The gate was opened meanwhile.
+    assert_eq!(key(6, "c", Some(Change::Updated)), updated);
 }
 
 #[test]
