@@ -130,7 +130,13 @@ impl Drop for Namespace<'_> {
         // Blocking and brief: a panic leaves no other moment to do it.
         let deleted = self
             .cluster
-            .kubectl_blocking(["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"])
+            .kubectl_blocking([
+                "delete",
+                "namespace",
+                &self.name,
+                "--wait=false",
+                "--ignore-not-found",
+            ])
             .with_context(|| format!("failed to delete namespace {}", self.name));
         if let Err(error) = deleted {
             say(&format!("{error:#}"));

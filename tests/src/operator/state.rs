@@ -298,12 +298,10 @@ mod tests {
                 }},
             })
         };
-        let cron_job = [
-            json!({"kind": "CronJob", "metadata": {
-                "name": "codes", "generation": 4, "uid": "u",
-                "annotations": {"pgsweep.dev/build-hash": "h"},
-            }}),
-        ];
+        let cron_job = [json!({"kind": "CronJob", "metadata": {
+            "name": "codes", "generation": 4, "uid": "u",
+            "annotations": {"pgsweep.dev/build-hash": "h"},
+        }})];
         let seen = |generation| policy(&object(generation), &cron_job, &words);
         assert_eq!(seen(4)["status"]["cronJobRef"]["generation"], true);
         assert_eq!(seen(3)["status"]["cronJobRef"]["generation"], false);

@@ -192,7 +192,8 @@ where
         worker.explain(end.state.reached(scene.namespace, SETTLE).await)?;
         worker.rest().await?;
         let state = EndState::of(scene.namespace).await?;
-        let differs = || format!("it went on (- expected, + found):\n{}", end.state.difference(&state));
+        let differs =
+            || format!("it went on (- expected, + found):\n{}", end.state.difference(&state));
         worker.explain((state == end.state).then_some(()).with_context(differs))?;
         let tally = Tally::of(scene.namespace, scene.bed.login())?;
         let differs = || format!("made and deleted were {tally:?}, not {:?}", end.tally);

@@ -88,7 +88,8 @@ impl Worker {
     pub fn explain<T>(&self, result: Result<T>) -> Result<T> {
         let writes = || {
             let writes = self.proxy.writes();
-            let writes: String = writes.iter().map(|write: &Request| format!("{write}\n")).collect();
+            let writes: String =
+                writes.iter().map(|write: &Request| format!("{write}\n")).collect();
             format!("it wrote:\n{writes}")
         };
         self.operator.explain(result).with_context(writes)

@@ -21,10 +21,7 @@ pub struct Scene<'a> {
 }
 
 /// Does something in a scene of its own.
-pub async fn in_scene<T>(
-    bed: &Bed,
-    act: impl AsyncFnOnce(&Scene<'_>) -> Result<T>,
-) -> Result<T> {
+pub async fn in_scene<T>(bed: &Bed, act: impl AsyncFnOnce(&Scene<'_>) -> Result<T>) -> Result<T> {
     let database = Database::create().await?;
     let rows = format!(
         "CREATE TABLE codes (id bigint PRIMARY KEY, expires_at timestamptz);
@@ -33,9 +30,7 @@ pub async fn in_scene<T>(
          ANALYZE codes"
     );
     database.execute(&rows).await?;
-    let scene = async |namespace: &Namespace<'_>| {
-        act(&Scene { bed, namespace, database }).await
-    };
+    let scene = async |namespace: &Namespace<'_>| act(&Scene { bed, namespace, database }).await;
     bed.cluster().with_namespace("kills", scene).await
 }
 
