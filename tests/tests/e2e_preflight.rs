@@ -325,3 +325,35 @@ async fn a_database_that_is_away_is_tried_again_and_an_edit_does_not_wait() -> R
     })
     .await
 }
+
+#[tokio::test]
+async fn a_policy_waits_for_its_turn_while_as_many_preflights_as_may_be_are_under_way() -> Result<()>
+{
+    let Some(bed) = Bed::get().await? else { return Ok(()) };
+    bed.cluster()
+        .with_namespace("turns", async |namespace| {
+            let one = ["--preflight-concurrency", "1"];
+            let operator =
+                bed.operator().watching(namespace.name()).arguments(&one).ready().await?;
+            let ready = async |name: &str, reason: &str| {
+                wait::until(&format!("{name} to be {reason}"), PATIENCE, async || {
+                    let policy = namespace.get(&format!("sweep/{name}")).await?;
+                    let ready = chart::condition(&policy, "Ready");
+                    Ok((ready["reason"] == reason).then(|| ready.clone()))
+                })
+                .await
+            };
+            // Its Job has no Secret, so it keeps its place for a minute.
+            namespace.apply(&sweep(&delete_old()).to_string()).await?;
+            operator.explain(ready("codes", "SecretMissing").await)?;
+            let mut second = sweep(&delete_old());
+            second["metadata"]["name"] = json!("second");
+            namespace.apply(&second.to_string()).await?;
+            let waits = operator.explain(ready("second", "Preflighting").await)?;
+            let message = waits["message"].as_str().unwrap_or_default();
+            assert!(message.contains("waits for its turn"), "{message}");
+            // A Job that is stuck holds nobody up for longer.
+            operator.explain(ready("second", "SecretMissing").await).map(drop)
+        })
+        .await
+}

@@ -198,7 +198,12 @@ async fn a_suspended_policy_still_runs_for_a_new_token() -> Result<()> {
         let job = status["lastRun"]["jobName"].as_str().unwrap_or_default();
         let owner = &namespace.get(&format!("job/{job}")).await?["metadata"]["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["controller"]), (&json!("CronJob"), &json!(true)));
-        Ok(())
+
+        policy["spec"]["suspend"] = json!(false);
+        namespace.apply(&policy.to_string()).await?;
+        ready(namespace, "Scheduled").await?;
+        assert_eq!(namespace.get("cronjob/codes").await?["spec"]["suspend"], false);
+        has_event(namespace, "Resumed").await
     })
     .await
 }
