@@ -212,6 +212,8 @@ async fn approvals(
     new["metadata"]["annotations"] = json!({APPROVED: "one"});
     assert_says(&refusal(writer.apply(&new).await)?, &["may not approve rules"]);
 
+    let binding = ["create", "rolebinding", "use-db", "--role=use-db", "--user=writer"];
+    namespace.kubectl(binding).await?;
     grant(namespace, &refused).await?;
     wait::until("the writer to be allowed", MINUTE, async || writer.apply(&new).await.map(Some))
         .await?;
