@@ -88,11 +88,11 @@ where
         let Some(bed) = Bed::get().await? else { return Ok(()) };
         let end = Box::pin(in_scene(bed, async |scene| self.undisturbed(scene).await)).await;
         let end = end.with_context(|| format!("{}, undisturbed", self.name))?;
+        let every = Settings::get()?.every_write;
         let all = kills(end.writes.len());
-        let some = chosen(&all, self.name)?;
+        let some = if every { all.clone() } else { chosen(&all, self.name)? };
         let begun = Instant::now();
-        let findings = self.take(bed, &end, some.clone()).await;
-        let Findings { came, failures } = findings;
+        let Findings { came, failures } = self.take(bed, &end, some.clone(), every).await;
         say(&format!(
             "{}: {came} of {} cases ({} writes) in {} s, {} with a finding",
             self.name,
@@ -104,20 +104,26 @@ where
         if let Some(first) = failures.first() {
             bail!("{} of {} cases: first {first}", failures.len(), some.len());
         }
-        // The operator may do in one write what it did in two when nobody was in a hurry.
-        ensure!(came * 4 >= some.len() * 3, "only {came} of {} kills came in time", some.len());
+        // The operator may do in one write what it did in two when it was not in a hurry.
+        let least = if every { some.len() / 2 } else { some.len() };
+        ensure!(came >= least, "only {came} of {} kills came to be", some.len());
         Ok(())
     }
 
-    async fn take(&self, bed: &Bed, end: &End, kills: Vec<Kill>) -> Findings {
-        let queue = Mutex::new(kills.into_iter());
+    async fn take(&self, bed: &Bed, end: &End, kills: Vec<Kill>, every: bool) -> Findings {
+        let queue = Mutex::new(kills.into_iter().rev().collect::<Vec<_>>());
         let findings: Mutex<Findings> = Mutex::default();
-        let next = || lock(&queue).next();
+        let next = || lock(&queue).pop();
         let worker = async || {
             while let Some(kill) = next() {
                 let case = in_scene(bed, async |scene| self.disturbed(scene, kill, end).await);
                 match Box::pin(case).await {
-                    Ok(was_reached) => lock(&findings).came += usize::from(was_reached),
+                    Ok(true) => lock(&findings).came += 1,
+                    // There were fewer writes this time: an earlier one has to do.
+                    Ok(false) if !every && kill.write > 1 => {
+                        lock(&queue).push(Kill { write: kill.write / 2, ..kill });
+                    }
+                    Ok(false) => {}
                     Err(error) => {
                         let write = end.writes.get(kill.write - 1).cloned().unwrap_or_default();
                         let finding = format!("{}, {kill} ({write}): {error:#}", self.name);
@@ -136,10 +142,13 @@ where
         let crew = self.set_up(scene).await?;
         crew.first.explain((self.act)(scene).await)?;
         crew.first.rest().await?;
+        // One that was refused because what it knew was old may not come the next time.
+        let writes = crew.first.proxy.writes().into_iter();
+        let done = writes.filter(|write| write.served.is_some_and(|code| code < 300));
         Ok(End {
             state: EndState::of(scene.namespace).await?,
             tally: Tally::of(scene.namespace, scene.bed.login())?,
-            writes: crew.first.proxy.writes().iter().map(ToString::to_string).collect(),
+            writes: done.map(|write| write.to_string()).collect(),
         })
     }
 
@@ -211,13 +220,9 @@ fn kills(writes: usize) -> Vec<Kill> {
     (1..=writes).flat_map(|write| When::ALL.map(|when| Kill { write, when })).collect()
 }
 
-/// All, or some that the seed chooses.
+/// Some that the seed chooses.
 fn chosen(all: &[Kill], name: &str) -> Result<Vec<Kill>> {
-    let settings = Settings::get()?;
-    if settings.every_write {
-        return Ok(all.to_vec());
-    }
-    let seed = settings.writes_seed.unwrap_or(SEED);
+    let seed = Settings::get()?.writes_seed.unwrap_or(SEED);
     let name: u64 = name.bytes().map(u64::from).sum();
     let mut left = all.to_vec();
     let mut chosen = Vec::new();
