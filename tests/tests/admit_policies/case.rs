@@ -5,7 +5,6 @@ use std::fmt;
 /// Written as a value: the field is left out.
 pub const ABSENT: &str = "<absent>";
 
-pub const NOT_IMPLEMENTED: &str = "is not implemented in this version; remove the field";
 pub const MATCH: &str = "should match";
 pub const EMPTY: &str = "should be at least 1 chars long";
 
@@ -91,11 +90,4 @@ pub fn entries(at: &str, most: usize, entry: impl Fn(usize) -> String) -> [Case;
         case(at, &[&list(1), &list(most)], "[]", "should have at least 1 items"),
         case(at, &[], &list(most + 1), &too_many),
     ]
-}
-
-pub fn not_implemented(at: &str, value: &str) -> Case {
-    let field = at.trim_start_matches("spec.");
-    let field = field.rsplit_once("].").map_or(field, |(_, field)| field);
-    let field = field.trim_start_matches("action.");
-    case(at, &[], value, &format!("{field} {NOT_IMPLEMENTED}"))
 }

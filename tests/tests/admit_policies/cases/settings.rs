@@ -1,6 +1,6 @@
 //! The policy as a whole: its name, schedule, database, limits, execution and pods.
 
-use super::super::case::{Case, EMPTY, MATCH, case, longest, not_implemented, range, required};
+use super::super::case::{Case, EMPTY, MATCH, case, longest, range, required};
 
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -65,8 +65,12 @@ fn settings() -> Vec<Case> {
         case("spec.database.urlFrom.secretKeyRef.name", &[], "a..b", MATCH),
         longest("spec.database.urlFrom.secretKeyRef.key", 253),
         case("spec.database.urlFrom.secretKeyRef.key", &["A_b.c-d"], "a/b", MATCH),
-        not_implemented("spec.approval", "OnRulesChange"),
-        case("spec.approval", &[], &"x".repeat(33), "Too long"),
+        case(
+            "spec.approval",
+            &["Never", "OnRulesChange"],
+            "Always",
+            "Unsupported value: \"Always\"",
+        ),
         case(
             "spec.database.caFrom",
             &["{secretKeyRef: {name: db-ca, key: ca.crt}}"],
