@@ -92,8 +92,9 @@ async fn after_an_error(namespace: &Namespace<'_>, operator: &Operator) -> Resul
     series(operator, "pgsweep_policy_rows_total", &with("action", "Delete"), is(1.0)).await?;
     let rule = with("rule", "delete-old");
     series(operator, "pgsweep_policy_rows_remaining", &rule, is(1.0)).await?;
-    let a_day = |seconds| (86_400.0..90_000.0).contains(&seconds);
-    series(operator, "pgsweep_policy_oldest_overdue_seconds", &rule, a_day).await?;
+    // Two days old, and due after one hour.
+    let nearly_two_days = |seconds| (169_200.0..172_800.0).contains(&seconds);
+    series(operator, "pgsweep_policy_oldest_overdue_seconds", &rule, nearly_two_days).await?;
     let class = with("sqlstate_class", "23");
     series(operator, "pgsweep_policy_rule_errors_total", &class, is(1.0)).await?;
     series(operator, "pgsweep_policy_consecutive_failures", &own, is(1.0)).await?;

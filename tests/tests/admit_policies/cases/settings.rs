@@ -6,6 +6,7 @@ pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(metadata_and_required());
     cases.extend(settings());
+    cases.extend(authority());
     cases.extend(numbers());
     cases.extend(durations());
     cases.extend(pod_template());
@@ -71,6 +72,11 @@ fn settings() -> Vec<Case> {
             "Always",
             "Unsupported value: \"Always\"",
         ),
+    ]
+}
+
+fn authority() -> Vec<Case> {
+    vec![
         case(
             "spec.database.caFrom",
             &["{secretKeyRef: {name: db-ca, key: ca.crt}}"],
