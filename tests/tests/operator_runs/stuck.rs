@@ -55,7 +55,9 @@ async fn a_job_without_a_node_or_without_an_image_says_so_until_it_is_cured() ->
         runs.namespace.kubectl(["delete", "job", "imageless"]).await?;
         let status = runs.counted("imageless").await?;
         let message = status["lastRun"]["message"].as_str().unwrap_or_default();
-        ensure!(message.contains("before its pod began"), "{status}");
+        // Kubelet loses sight of a container that never was: whether it began cannot be told.
+        ensure!(message.contains("was deleted"), "{status}");
+        ensure!(!message.contains("is not believed"), "{status}");
         ensure!(reason_of(&status, "LastRunSucceeded") == "Failed", "{status}");
         runs.reason("ScheduleHealthy", "OnTime").await.map(drop)
     })
@@ -100,7 +102,7 @@ async fn a_job_that_misses_its_deadline_says_whether_its_pod_ever_began() -> Res
         let status = runs.counted("never").await?;
         ensure!(reason_of(&status, "LastRunSucceeded") == "DeadlineExceeded", "{status}");
         let message = status["lastRun"]["message"].as_str().unwrap_or_default();
-        ensure!(message.contains("before its pod began: no node takes its pod"), "{status}");
+        ensure!(message.contains("before its pod began"), "{status}");
         runs.told_once("RunDeadlineExceeded", "Job never:").await?;
 
         runs.unlike("slow", |spec| spec["activeDeadlineSeconds"] = json!(45)).await?;

@@ -6,6 +6,10 @@ use policy::{CONTAINER, LABEL_POLICY, PolicyName};
 
 use crate::controller::index::{Digest, Entry};
 
+/// Kubelet's reason for the end of a container that it lost sight of: what it then says is its own
+/// word, and no report.
+const LOST_SIGHT: &str = "ContainerStatusUnknown";
+
 /// The part of a pod that a reconcile looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedPod {
@@ -89,10 +93,12 @@ fn container(pod: &Pod) -> Container {
     let state = statuses.into_iter().find(|status| status.name == CONTAINER);
     match state.and_then(|status| status.state.clone()) {
         Some(ContainerState { terminated: Some(terminated), .. }) => {
+            let reason = terminated.reason.unwrap_or_default();
+            let message = terminated.message.filter(|_| reason != LOST_SIGHT);
             Container::Terminated(Termination {
                 exit_code: terminated.exit_code,
-                reason: terminated.reason.unwrap_or_default(),
-                message: terminated.message.unwrap_or_default(),
+                reason,
+                message: message.unwrap_or_default(),
                 finished_at: terminated.finished_at.map(|time| time.0),
             })
         }
@@ -145,5 +151,11 @@ mod tests {
             panic!("it has ended");
         };
         assert_eq!((ended.exit_code, ended.message.as_str()), (3, "{}"));
+        let lost =
+            json!({"exitCode": 137, "reason": LOST_SIGHT, "message": "could not be located"});
+        let Container::Terminated(lost) = pod(json!({"terminated": lost})) else {
+            panic!("it has ended");
+        };
+        assert_eq!((lost.exit_code, lost.message.as_str()), (137, ""));
     }
 }
