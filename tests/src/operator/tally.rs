@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::login::Login;
 use crate::cluster::{Cluster, Namespace};
 
+/// Who deletes what is in a namespace that goes.
+const TAKES_DOWN: &str = "system:serviceaccount:kube-system:namespace-controller";
+
 /// Objects by resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -24,7 +27,10 @@ impl Tally {
     /// Of all that was done in the namespace so far.
     pub fn of(namespace: &Namespace<'_>, login: &Login) -> Result<Self> {
         let mut tally = Self::default();
-        for entry in entries(namespace.cluster(), namespace.name())? {
+        let entries = entries(namespace.cluster(), namespace.name())?;
+        // With its namespace some go one by one and some at once, as they are found.
+        let is_taken_down = entries.iter().any(|entry| entry["user"]["username"] == TAKES_DOWN);
+        for entry in entries {
             let resource = entry["objectRef"]["resource"].as_str().unwrap_or_default();
             let counts = match resource {
                 "cronjobs" | "jobs" => true,
@@ -38,7 +44,7 @@ impl Tally {
             // A server-side apply that makes the object is a patch.
             if code == Some(201) {
                 *tally.created.entry(resource.to_owned()).or_default() += 1;
-            } else if entry["verb"] == "delete" && code == Some(200) {
+            } else if entry["verb"] == "delete" && code == Some(200) && !is_taken_down {
                 *tally.deleted.entry(resource.to_owned()).or_default() += 1;
             }
         }
