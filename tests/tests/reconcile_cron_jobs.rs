@@ -10,7 +10,7 @@ use tests::cluster::Namespace;
 use tests::{Database, chart, wait};
 
 /// For a reconcile on a loaded machine; one that failed first waits for its next try.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 fn sweep() -> Value {
     chart::sweep(&chart::delete_old())
