@@ -97,6 +97,11 @@ pub struct ObservedPolicy {
     pub unreadable_status: Option<Value>,
 }
 
+/// As the API conventions write times.
+pub fn in_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
 /// Gathers what there is to know about a policy.
 pub async fn observe(
     object: &DynamicObject,

@@ -1,6 +1,6 @@
-//! Series as Prometheus reads them, written straight into text: ten thousand policies as objects of
-//! the `prometheus` crate take hundreds of megabytes for the moment of a scrape, as text twenty
-//! (docs/benchmarks.md). The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! Series as Prometheus reads them, written straight into text: as objects of the `prometheus` crate
+//! each would be a handful of strings of its own for the moment of a scrape, and there are about
+//! twenty for each policy. The format: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
 
 use std::fmt::{Display, Write as _};
 

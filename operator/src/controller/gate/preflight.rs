@@ -10,7 +10,7 @@ use policy::{PlanStatus, PreflightState, PreflightStatus};
 
 use super::attempt::Attempt;
 use super::verdict::{Verdict, verdict};
-use crate::controller::observe::{Observed, ObservedJob, Role};
+use crate::controller::observe::{Observed, ObservedJob, Role, in_seconds};
 use crate::controller::validate::ValidPolicy;
 
 /// A Job that we asked for and do not see: it is about to be, or somebody deleted it.
@@ -116,10 +116,6 @@ fn read(
             }
         }
     });
-}
-
-fn in_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn next(step: &mut Step, observed: &Observed, valid: &ValidPolicy) {

@@ -5,7 +5,6 @@ mod ready;
 mod runs;
 mod schedule;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use policy::{CleanupPolicyStatus, condition};
 
@@ -14,7 +13,7 @@ pub(super) use ready::{SUSPENDED_TOO, is_suspended};
 use super::run::FinishedRun;
 use super::words::cut;
 use crate::controller::build::{Applied, Resources};
-use crate::controller::observe::Observed;
+use crate::controller::observe::{Observed, in_seconds};
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
 
 /// The API server takes 32 KiB; nobody reads that much.
@@ -64,8 +63,8 @@ pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition
 fn stamped(observed: &Observed, kind: &str, saying: Saying) -> Condition {
     let last = find(&observed.policy.status.conditions, kind);
     let since = last.filter(|last| last.status == saying.status);
-    let since =
-        since.map_or_else(|| in_seconds(observed.now), |last| last.last_transition_time.clone());
+    let since = since
+        .map_or_else(|| Time(in_seconds(observed.now)), |last| last.last_transition_time.clone());
     Condition {
         type_: kind.to_owned(),
         status: saying.status.to_owned(),
@@ -74,11 +73,6 @@ fn stamped(observed: &Observed, kind: &str, saying: Saying) -> Condition {
         last_transition_time: since,
         observed_generation: Some(observed.policy.generation),
     }
-}
-
-/// As the API conventions write times.
-fn in_seconds(time: Timestamp) -> Time {
-    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 #[cfg(test)]

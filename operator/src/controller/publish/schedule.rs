@@ -5,8 +5,8 @@ use policy::{CleanupPolicyStatus, CronJobRef};
 
 use crate::controller::apply::AppliedCronJob;
 use crate::controller::build::{Applied, Resources};
-use crate::controller::observe::Observed;
 use crate::controller::observe::slots::{self, Slots};
+use crate::controller::observe::{Observed, in_seconds};
 use crate::controller::validate::{InvalidPolicy, ValidPolicy};
 
 /// What follows from the schedule.
@@ -44,7 +44,7 @@ pub fn keep_up(
     };
     let next = valid.policy.schedule().after(observed.now);
     if status.slots_expected_after.is_none() || !is_as_it_was(observed, valid, reference) {
-        status.slots_expected_after = Some(observed.now.to_string());
+        status.slots_expected_after = Some(in_seconds(observed.now).to_string());
         return Timetable { next, ..Timetable::default() };
     }
     if let Some(last) = missed.last() {
