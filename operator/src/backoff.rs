@@ -1,7 +1,7 @@
 //! How long a policy, or a watch, that failed waits for its next try: longer
 //! each time, with jitter, up to a cap. Nothing is ever given up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct Backoff(Mutex<State>);
 struct State {
     /// Failures in a row, for each policy that has any.
     failures: HashMap<PolicyName, u32>,
+    /// Policies that failed since what was known of them was old.
+    doubted: HashSet<PolicyName>,
     /// The UID of each policy that goes with its namespace, and when that was last heard.
     ending: HashMap<PolicyName, (String, Instant)>,
 }
@@ -52,6 +54,17 @@ impl Backoff {
         *count = count.saturating_add(1);
         let delay = at_least(delay(*count, LONGEST, rand::random()), asked);
         Failure { in_a_row: *count, delay }
+    }
+
+    /// What the watches know of the policy was old: until a reconcile succeeds the API server is
+    /// asked, since a watch may never say more.
+    pub fn doubt(&self, policy: &PolicyName) {
+        self.state().doubted.insert(policy.clone());
+    }
+
+    /// Whether what the watches know of the policy was old when it was last used.
+    pub fn is_doubted(&self, policy: &PolicyName) -> bool {
+        self.state().doubted.contains(policy)
     }
 
     /// Whether the policy waits for its next try.
@@ -82,6 +95,7 @@ impl Backoff {
     pub fn forget(&self, policy: &PolicyName) {
         let mut state = self.state();
         state.failures.remove(policy);
+        state.doubted.remove(policy);
         state.ending.remove(policy);
     }
 

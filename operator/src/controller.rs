@@ -16,6 +16,7 @@ mod observe;
 mod publish;
 pub mod refusal;
 mod replaced;
+mod stored;
 mod validate;
 mod watch;
 
@@ -25,11 +26,10 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use jiff::Timestamp;
-use kube::Client;
-use kube::api::DynamicObject;
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, Resource as _};
 use policy::PolicyName;
 use runtime::admin::Readiness;
 use thiserror::Error;
@@ -41,13 +41,14 @@ use crate::backoff::Backoff;
 use crate::leader::Gate;
 use crate::metrics::Metrics;
 use apply::{ApplyError, Places, Refusal};
-use observe::ObserveError;
+use observe::{ObserveError, Source};
 use publish::PublishError;
 use replaced::Replaced;
 use watch::Caches;
 
 pub use build::JobSettings;
 pub use publish::FinishedRun;
+pub use stored::StoredPolicy;
 
 /// A reconcile that takes longer is given up and tried again.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -130,7 +131,8 @@ impl ReconcileError {
     /// What we know was old, or is about to change: nothing is wrong, and nobody needs to know.
     fn is_expected(&self) -> bool {
         match self {
-            ReconcileError::Apply(ApplyError::AwaitCronJob)
+            ReconcileError::Observe(ObserveError::IsGone { .. })
+            | ReconcileError::Apply(ApplyError::AwaitCronJob)
             | ReconcileError::Publish(PublishError::StatusConflict) => true,
             _ => refusal::answer(self).is_some_and(refusal::is_stale),
         }
@@ -138,12 +140,14 @@ impl ReconcileError {
 }
 
 /// Brings one policy up to date.
-async fn reconcile(object: &DynamicObject, shared: &Shared) -> Result<Action, ReconcileError> {
+async fn reconcile(stored: &StoredPolicy, shared: &Shared) -> Result<Action, ReconcileError> {
     let Context { client, settings, limits, metrics, .. } = &shared.context;
-    let is_lasting = shared.backoff.is_lasting(&name(object));
+    let name = stored.name();
+    let is_lasting = shared.backoff.is_lasting(&name);
+    let source =
+        Source { caches: &shared.caches, client, is_doubted: shared.backoff.is_doubted(&name) };
 
-    let observed =
-        observe::observe(object, &shared.caches, client, limits.stuck_after, now()).await?;
+    let observed = observe::observe(stored, &source, limits.stuck_after, now()).await?;
     let validated = validate::validate(&observed.policy);
     let built = build::build(&observed, &validated, limits.preflight_retry, settings);
     let gate = built.gate.clone();
@@ -168,42 +172,46 @@ pub fn now() -> Timestamp {
 
 /// [`reconcile`], within its time, counted.
 async fn reconcile_in_time(
-    object: Arc<DynamicObject>,
+    policy: Arc<StoredPolicy>,
     shared: Arc<Shared>,
 ) -> Result<Action, ReconcileError> {
+    let name = policy.name();
     // Its CronJob goes with it: made anew, it would only be in the way.
-    if object.metadata.deletion_timestamp.is_some() {
+    if policy.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    if let Some(rest) = shared.backoff.rest_of_end(&name(&object), uid(&object)) {
+    if let Some(rest) = shared.backoff.rest_of_end(&name, policy.uid()) {
         return Ok(Action::requeue(rest));
     }
-    let version = object.metadata.resource_version.as_deref().unwrap_or_default();
-    if shared.replaced.is(&name(&object), version) {
+    let version = policy.meta().resource_version.as_deref().unwrap_or_default();
+    if shared.replaced.is(&name, version) {
         return Ok(Action::requeue(NEWS_PATIENCE));
     }
     let began = Instant::now();
-    let all_steps = Box::pin(reconcile(&object, &shared));
+    let all_steps = Box::pin(reconcile(&policy, &shared));
     let result = tokio::time::timeout(RECONCILE_TIMEOUT, all_steps).await;
     let result = result.unwrap_or(Err(ReconcileError::TakeTooLong));
     let word = result.as_ref().map_or_else(ReconcileError::kind, |_| "ok");
     shared.context.metrics.count_reconcile(word, began.elapsed());
     if result.is_ok() {
-        shared.backoff.forget(&name(&object));
+        shared.backoff.forget(&name);
     }
     result
 }
 
 /// Says what went wrong, and when to try again: always, sooner or later.
-fn error_policy(object: &DynamicObject, error: &ReconcileError, shared: &Shared) -> Action {
-    let policy = name(object);
+fn error_policy(stored: &StoredPolicy, error: &ReconcileError, shared: &Shared) -> Action {
+    let policy = stored.name();
     let (namespace, name, kind) = (&policy.namespace, &policy.name, error.kind());
     let chain = chain(error);
     if refusal::answer(error).is_some_and(refusal::is_namespace_ending) {
         tracing::debug!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
-        return Action::requeue(shared.backoff.ends(&policy, uid(object)));
+        return Action::requeue(shared.backoff.ends(&policy, stored.uid()));
     }
     let failure = shared.backoff.failed(&policy, refusal::retry_after(error));
+    if error.is_expected() {
+        shared.backoff.doubt(&policy);
+    }
     // Of a refusal the condition goes on to tell; of what goes on, a line now and then is enough.
     let is_told = if error.is_retryable() {
         failure.in_a_row.is_power_of_two() && (failure.is_lasting() || !error.is_expected())
@@ -235,17 +243,6 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let own = own.trim_end_matches([':', ' ']);
     let cause = chain(cause);
     if own.is_empty() { cause } else { format!("{own}: {cause}") }
-}
-
-fn uid(object: &DynamicObject) -> &str {
-    object.metadata.uid.as_deref().unwrap_or_default()
-}
-
-fn name(object: &DynamicObject) -> PolicyName {
-    PolicyName {
-        namespace: object.metadata.namespace.clone().unwrap_or_default(),
-        name: object.metadata.name.clone().unwrap_or_default(),
-    }
 }
 
 /// Why the controller ended.
@@ -293,8 +290,8 @@ pub async fn run(
     let triggers = triggers(&policies, watches.triggers);
     let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
-        |object, shared| reconcile_in_time(object, shared).boxed(),
-        |object, error, shared| error_policy(&object, error, &shared),
+        |policy, shared| reconcile_in_time(policy, shared).boxed(),
+        |policy, error, shared| error_policy(&policy, error, &shared),
         Arc::clone(&shared),
         policies,
         triggers.map(Ok::<_, std::convert::Infallible>),
@@ -318,7 +315,7 @@ pub async fn run(
     }
 }
 
-type Triggers = mpsc::Receiver<ObjectRef<DynamicObject>>;
+type Triggers = mpsc::Receiver<ObjectRef<StoredPolicy>>;
 
 /// Every policy will be looked at anyway, as soon as any is: what moves before that is in memory.
 /// Ends when there are no watches any more.
@@ -328,12 +325,10 @@ async fn pass_over(triggers: &mut Triggers) {
 
 /// Every policy once, then those about which there is news.
 fn triggers(
-    policies: &Store<DynamicObject>,
+    policies: &Store<StoredPolicy>,
     news: Triggers,
-) -> impl Stream<Item = ObjectRef<DynamicObject>> + use<> {
-    let known = policies.state();
-    let known =
-        known.into_iter().map(|policy| ObjectRef::from_obj_with(&*policy, watch::resource()));
+) -> impl Stream<Item = ObjectRef<StoredPolicy>> + use<> {
+    let known = policies.state().into_iter().map(|policy| policy.reference());
     let news =
         stream::unfold(
             news,

@@ -9,14 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::DynamicObject;
 use kube::runtime::reflector::Store;
 use policy::PolicyName;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::controller::FinishedRun;
+use crate::controller::{FinishedRun, StoredPolicy};
 use counts::Counts;
 use policies::Policies;
 
@@ -85,7 +84,7 @@ impl Metrics {
 
     /// This operator works from now on: shows the policies of this store, for as long as each is
     /// in it. Two that show the same policy would have it counted twice.
-    pub fn lead(&self, policies: Store<DynamicObject>) {
+    pub fn lead(&self, policies: Store<StoredPolicy>) {
         self.leader.set(1);
         // They are shown once: who has lost the lease does not come back in this process.
         let _ = self.policies.set(Policies::new(policies, self.counts.clone()));

@@ -11,7 +11,7 @@ mod places;
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use policy::{ANNOTATION_BUILD_HASH, CronJobRef, FIELD_MANAGER, reason};
+use policy::{ANNOTATION_BUILD_HASH, ANNOTATION_GENERATION, CronJobRef, FIELD_MANAGER, reason};
 use serde_json::json;
 use thiserror::Error;
 
@@ -177,9 +177,10 @@ async fn apply_cron_job(
         }
         (Decision::Apply, Some(existing)) => {
             let mut body = desired.object.clone();
-            // So that one that was deleted meanwhile is not made anew, and one that came in its
-            // place is not taken over.
+            // So that one that was deleted meanwhile is not made anew, one that came in its place
+            // is not taken over, and what is newer than we know is not undone.
             body.metadata.uid.clone_from(&existing.metadata.uid);
+            body.metadata.resource_version.clone_from(&existing.metadata.resource_version);
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
             api.patch(&name.name, &parameters, &Patch::Apply(&body)).await
         }
@@ -244,7 +245,10 @@ async fn suspend_cron_job(
         "metadata": {
             "uid": existing.metadata.uid,
             "resourceVersion": existing.metadata.resource_version,
-            "annotations": {ANNOTATION_BUILD_HASH: SUSPENDED_HASH},
+            "annotations": {
+                ANNOTATION_BUILD_HASH: SUSPENDED_HASH,
+                ANNOTATION_GENERATION: observed.policy.generation.to_string(),
+            },
         },
         "spec": {"suspend": true},
     });

@@ -15,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::Client;
-use kube::api::DynamicObject;
-use policy::{ANNOTATION_APPROVED, ActiveRun, CleanupPolicyStatus, Mode, PolicyName};
+use kube::{Client, Resource as _};
+use policy::{ANNOTATION_GENERATION, ActiveRun, CleanupPolicyStatus, Mode, PolicyName};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::controller::refusal::is_transient;
+use crate::controller::stored::StoredPolicy;
 use crate::controller::watch::Caches;
 
 pub use cron_job::{ObservedCronJob, Ownership};
@@ -32,6 +33,12 @@ pub use stuck::{Cause, Stuck, StuckJob};
 /// Why a policy could not be observed.
 #[derive(Debug, Error)]
 pub enum ObserveError {
+    /// The API server did not say what became of the policy.
+    #[error("failed to look for the policy {name}")]
+    FindPolicy { name: PolicyName, source: Box<kube::Error> },
+    /// What the watch knows of is no more.
+    #[error("the policy {name} is gone, or goes")]
+    IsGone { name: PolicyName },
     /// The API server did not say whether there is a CronJob.
     #[error("failed to look for the CronJob {name}")]
     FindCronJob { name: PolicyName, source: Box<kube::Error> },
@@ -46,6 +53,8 @@ pub enum ObserveError {
 impl ObserveError {
     pub fn kind(&self) -> &'static str {
         match self {
+            ObserveError::FindPolicy { .. } => "FindPolicy",
+            ObserveError::IsGone { .. } => "IsGone",
             ObserveError::FindCronJob { .. } => "FindCronJob",
             ObserveError::ListJobs { .. } => "ListJobs",
             ObserveError::ListEvents(_) => "ListEvents",
@@ -54,7 +63,9 @@ impl ObserveError {
 
     pub fn is_retryable(&self) -> bool {
         match self {
-            ObserveError::FindCronJob { source, .. }
+            ObserveError::IsGone { .. } => true,
+            ObserveError::FindPolicy { source, .. }
+            | ObserveError::FindCronJob { source, .. }
             | ObserveError::ListJobs { source, .. }
             | ObserveError::ListEvents(source) => is_transient(source),
         }
@@ -102,15 +113,24 @@ pub fn in_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// Who knows what there is.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub caches: &'a Caches,
+    pub client: &'a Client,
+    /// What the watches know was old when it was last used: the API server is asked.
+    pub is_doubted: bool,
+}
+
 /// Gathers what there is to know about a policy.
 pub async fn observe(
-    object: &DynamicObject,
-    caches: &Caches,
-    client: &Client,
+    stored: &StoredPolicy,
+    source: &Source<'_>,
     stuck_after: Duration,
     now: Timestamp,
 ) -> Result<Observed, ObserveError> {
-    let policy = ObservedPolicy::from(object);
+    let Source { caches, client, is_doubted } = *source;
+    let policy = ObservedPolicy::from(stored);
     let name = policy.name.clone();
     let known = Known {
         jobs: caches.jobs.of(&name),
@@ -125,9 +145,10 @@ pub async fn observe(
         None => fresh::cron_job(&name, client).await?,
     };
     let mut observed = gather(policy, cron_job, &known, now);
-    if misses_something(&observed) {
+    if is_doubted || is_behind(&observed) || misses_something(&observed) {
+        let policy = ObservedPolicy::from(&fresh::policy(&name, client).await?);
         let known = known.with(fresh::jobs(&name, client).await?);
-        observed = gather(observed.policy, fresh::cron_job(&name, client).await?, &known, now);
+        observed = gather(policy, fresh::cron_job(&name, client).await?, &known, now);
         observed.jobs.extend(lost(&observed));
     }
     let under_way = observed.jobs.iter().chain(&observed.preflights);
@@ -204,6 +225,18 @@ fn is_run_of(
     }
 }
 
+/// Whether the CronJob is of a later generation of the policy than the one that is known: what was
+/// asked once must not come back.
+fn is_behind(observed: &Observed) -> bool {
+    let policy = &observed.policy;
+    observed.cron_job.as_ref().is_some_and(|cron_job| {
+        let generation =
+            cron_job.annotation(ANNOTATION_GENERATION).and_then(|text| text.parse().ok());
+        cron_job.ownership(&policy.name, &policy.uid) == Ownership::Ours
+            && generation > Some(policy.generation)
+    })
+}
+
 /// Whether the watches may be behind: what follows from this cannot be taken back.
 fn misses_something(observed: &Observed) -> bool {
     lost(observed).next().is_some() || !slots::slots(observed).missed.is_empty()
@@ -250,16 +283,10 @@ fn watched_cron_job(name: &PolicyName, caches: &Caches) -> Option<Arc<ObservedCr
         .find(|cron_job| cron_job.metadata.name.as_deref() == Some(name.name.as_str()))
 }
 
-impl From<&DynamicObject> for ObservedPolicy {
-    fn from(object: &DynamicObject) -> Self {
-        let metadata = &object.metadata;
-        let name = PolicyName {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-        };
+impl From<&StoredPolicy> for ObservedPolicy {
+    fn from(stored: &StoredPolicy) -> Self {
+        let (metadata, name) = (stored.meta(), stored.name());
         let generation = metadata.generation.unwrap_or_default();
-        let annotation =
-            |name| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
         let mut document = json!({
             "apiVersion": format!("{}/v1alpha1", policy::GROUP),
             "kind": "CleanupPolicy",
@@ -269,17 +296,17 @@ impl From<&DynamicObject> for ObservedPolicy {
                 "generation": generation,
             },
         });
-        if let (Some(fields), Some(spec)) = (document.as_object_mut(), object.data.get("spec")) {
-            fields.insert("spec".into(), spec.clone());
+        if let (Some(fields), Some(spec)) = (document.as_object_mut(), stored.spec()) {
+            fields.insert("spec".into(), spec);
         }
-        let (status, unreadable_status) = status(object, &name);
+        let (status, unreadable_status) = status(stored.status(), &name);
         Self {
             status,
             unreadable_status,
-            uid: metadata.uid.clone().unwrap_or_default(),
+            uid: stored.uid().to_owned(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
-            approved_rules_hash: annotation(ANNOTATION_APPROVED),
+            approved_rules_hash: stored.approved_rules_hash(),
             name,
             generation,
             document,
@@ -287,16 +314,14 @@ impl From<&DynamicObject> for ObservedPolicy {
     }
 }
 
-fn status(object: &DynamicObject, name: &PolicyName) -> (CleanupPolicyStatus, Option<Value>) {
-    let Some(stored) = object.data.get("status") else {
-        return (CleanupPolicyStatus::default(), None);
-    };
-    match serde_json::from_value(stored.clone()) {
+fn status(stored: Option<Value>, name: &PolicyName) -> (CleanupPolicyStatus, Option<Value>) {
+    let Some(stored) = stored else { return (CleanupPolicyStatus::default(), None) };
+    match CleanupPolicyStatus::deserialize(&stored) {
         Ok(status) => (status, None),
         Err(error) => {
             tracing::warn!(policy.namespace = name.namespace, policy.name = name.name, %error,
                 "cannot read the stored status of the policy: it is written anew");
-            (CleanupPolicyStatus::default(), Some(stored.clone()))
+            (CleanupPolicyStatus::default(), Some(stored))
         }
     }
 }

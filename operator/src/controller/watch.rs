@@ -1,38 +1,33 @@
 //! The watches: what the operator knows of the cluster, kept in memory, and
 //! which policy to look at when something moves.
 //!
-//! A policy is watched as it is, not as a type: one that this version cannot
-//! read must not stop the watch of all others. Each kind has one watch, or one
-//! in each namespace that the operator is to look at: then no request goes
-//! beyond those.
+//! Each kind has one watch, or one in each namespace that the operator is to
+//! look at: then no request goes beyond those.
 
 mod persistent;
 mod policies;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::DynamicObject;
-use kube::core::ApiResource;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{Config, Event};
 use kube::{Api, Client, Resource};
-use policy::{CleanupPolicy, LABEL_POLICY};
+use policy::LABEL_POLICY;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::index::{Digest, Index, Place, Touched};
 use super::observe::{ObservedCronJob, ObservedJob, ObservedPod};
+use super::stored::StoredPolicy;
 use crate::args::Scope;
 use crate::backoff::Backoff;
 use persistent::{News, Watch};
 use policies::Policies;
 
-/// `kubectl apply` leaves the whole object here a second time.
-const ANNOTATION_LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Objects a page of a list; each can hold a policy of 96 KiB.
 const PAGE: u32 = 50;
 /// Triggers that wait to be taken in; more make the watches wait.
@@ -40,7 +35,7 @@ const MOST_TRIGGERS: usize = 1024;
 
 /// What the watches know.
 pub struct Caches {
-    pub policies: Store<DynamicObject>,
+    pub policies: Store<StoredPolicy>,
     pub cron_jobs: Index<ObservedCronJob>,
     pub jobs: Index<ObservedJob>,
     pub pods: Index<ObservedPod>,
@@ -81,15 +76,10 @@ impl Caches {
     }
 }
 
-/// The kind `CleanupPolicy`, for objects that are not read as one.
-pub fn resource() -> ApiResource {
-    ApiResource::erase::<CleanupPolicy>(&())
-}
-
 /// The watches, each a task; dropping them ends them.
 pub struct Watches {
     pub caches: Arc<Caches>,
-    pub triggers: mpsc::Receiver<ObjectRef<DynamicObject>>,
+    pub triggers: mpsc::Receiver<ObjectRef<StoredPolicy>>,
     pub tasks: JoinSet<()>,
 }
 
@@ -119,7 +109,7 @@ struct Follower {
     place: Place,
     client: Client,
     caches: Arc<Caches>,
-    triggers: mpsc::Sender<ObjectRef<DynamicObject>>,
+    triggers: mpsc::Sender<ObjectRef<StoredPolicy>>,
 }
 
 impl Follower {
@@ -156,20 +146,18 @@ impl Follower {
         self.caches.jobs.wait_until_synced(&self.place).await;
         self.caches.pods.wait_until_synced(&self.place).await;
         let api = match &self.place {
-            None => Api::<DynamicObject>::all_with(self.client.clone(), &resource()),
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource()),
+            None => Api::<StoredPolicy>::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
         };
         let config = Config::default().page_size(PAGE);
-        let mut watch = Watch::new(api, config, resource().kind, self.place.clone());
+        let mut watch =
+            Watch::new(api, config, StoredPolicy::kind(&()).into_owned(), self.place.clone());
         let mut seen = Seen::default();
         let mut listed = Vec::new();
         loop {
             match watch.next().await {
                 News::Event(Event::Init) => listed.clear(),
-                News::Event(Event::InitApply(mut object)) => {
-                    slim(&mut object);
-                    listed.push(object);
-                }
+                News::Event(Event::InitApply(policy)) => listed.push(policy),
                 News::Event(Event::InitDone) => {
                     let listed = std::mem::take(&mut listed);
                     seen = listed.iter().map(sight).collect();
@@ -180,23 +168,23 @@ impl Follower {
                     }
                     self.trigger(Touched::All(self.place.clone())).await;
                 }
-                News::Event(Event::Apply(mut object)) => {
-                    slim(&mut object);
-                    let (policy, news) = sight(&object);
-                    let is_waiting = backoff.is_waiting(&super::name(&object));
-                    self.caches.all_policies.follow(&Event::Apply(object));
-                    let is_asked = seen.insert(policy.clone(), news.clone()) != Some(news);
+                News::Event(Event::Apply(policy)) => {
+                    let (reference, news) = sight(&policy);
+                    let is_waiting = backoff.is_waiting(&policy.name());
+                    self.caches.all_policies.follow(&Event::Apply(policy));
+                    let is_asked = seen.get(&reference) != Some(&news);
+                    seen.insert(reference.clone(), news);
                     // That only its status changed can be our own doing: it must not go round the
                     // back-off of a policy that fails, and writes its failure each time.
                     if is_asked || !is_waiting {
-                        self.trigger_one(policy).await;
+                        self.trigger_one(reference).await;
                     }
                 }
-                News::Event(Event::Delete(object)) => {
-                    let (policy, _) = sight(&object);
-                    seen.remove(&policy);
-                    self.caches.all_policies.follow(&Event::Delete(object));
-                    self.trigger_one(policy).await;
+                News::Event(Event::Delete(policy)) => {
+                    let reference = policy.reference();
+                    seen.remove(&reference);
+                    self.caches.all_policies.follow(&Event::Delete(policy));
+                    self.trigger_one(reference).await;
                 }
                 News::Refused => self.caches.refuse(&self.place),
             }
@@ -207,7 +195,7 @@ impl Follower {
         match touched {
             Touched::These(names) => {
                 for name in names {
-                    let policy = ObjectRef::new_with(&name.name, resource());
+                    let policy = ObjectRef::new(&name.name);
                     self.trigger_one(policy.within(&name.namespace)).await;
                 }
             }
@@ -215,41 +203,32 @@ impl Follower {
                 let there = self
                     .caches
                     .policies
-                    .state_filter(|policy| place.is_none() || policy.metadata.namespace == place);
+                    .state_filter(|policy| place.is_none() || policy.meta().namespace == place);
                 for policy in there {
-                    self.trigger_one(ObjectRef::from_obj_with(policy.as_ref(), resource())).await;
+                    self.trigger_one(policy.reference()).await;
                 }
             }
         }
     }
 
-    async fn trigger_one(&self, policy: ObjectRef<DynamicObject>) {
+    async fn trigger_one(&self, policy: ObjectRef<StoredPolicy>) {
         // Where nobody listens any more, the process is about to end.
         let _ = self.triggers.send(policy).await;
     }
 }
 
 /// What a user asks of a policy: anything but its status.
-type Asked = (Option<String>, Option<i64>, Option<BTreeMap<String, String>>, bool);
+type Asked = (Option<String>, Option<i64>, Option<String>, bool);
 /// What was last asked of each policy.
-type Seen = HashMap<ObjectRef<DynamicObject>, Asked>;
+type Seen = HashMap<ObjectRef<StoredPolicy>, Asked>;
 
-fn sight(object: &DynamicObject) -> (ObjectRef<DynamicObject>, Asked) {
-    let metadata = &object.metadata;
+fn sight(policy: &StoredPolicy) -> (ObjectRef<StoredPolicy>, Asked) {
+    let metadata = policy.meta();
     let asked = (
         metadata.uid.clone(),
         metadata.generation,
-        metadata.annotations.clone(),
+        policy.approved_rules_hash(),
         metadata.deletion_timestamp.is_some(),
     );
-    (ObjectRef::from_obj_with(object, resource()), asked)
-}
-
-/// Leaves away what no reconcile looks at.
-fn slim(object: &mut DynamicObject) {
-    object.metadata.managed_fields = None;
-    let annotations: Option<&mut BTreeMap<String, String>> = object.metadata.annotations.as_mut();
-    if let Some(annotations) = annotations {
-        annotations.remove(ANNOTATION_LAST_APPLIED);
-    }
+    (policy.reference(), asked)
 }

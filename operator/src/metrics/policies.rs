@@ -7,12 +7,13 @@ mod families;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use kube::api::DynamicObject;
+use kube::Resource as _;
 use kube::runtime::reflector::Store;
-use policy::{CleanupPolicyStatus, PolicyName, Schedule};
+use policy::{CleanupPolicyStatus, Schedule};
 use serde_json::Value;
 
 use super::counts::Counts;
+use crate::controller::StoredPolicy;
 use families::Families;
 
 /// The interval of a schedule is looked at anew after this: clocks change.
@@ -20,7 +21,7 @@ const INTERVAL_HOLDS: jiff::SignedDuration = jiff::SignedDuration::from_hours(24
 
 /// All policies that exist when somebody scrapes.
 pub struct Policies {
-    store: Store<DynamicObject>,
+    store: Store<StoredPolicy>,
     counts: Counts,
     intervals: std::sync::Mutex<Intervals>,
 }
@@ -40,7 +41,7 @@ struct Shown<'a> {
 }
 
 impl Policies {
-    pub fn new(store: Store<DynamicObject>, counts: Counts) -> Self {
+    pub fn new(store: Store<StoredPolicy>, counts: Counts) -> Self {
         Self { store, counts, intervals: std::sync::Mutex::default() }
     }
 
@@ -51,26 +52,21 @@ impl Policies {
             self.intervals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut counts = self.counts.lock();
         let mut existing = BTreeSet::new();
-        for object in self.store.state() {
-            let (Some(namespace), Some(name)) =
-                (object.metadata.namespace.as_deref(), object.metadata.name.as_deref())
-            else {
-                continue;
-            };
-            let policy = PolicyName { namespace: namespace.to_owned(), name: name.to_owned() };
-            let spec = object.data.get("spec").unwrap_or(&Value::Null);
+        for stored in self.store.state() {
+            let policy = stored.name();
+            let spec = stored.spec().unwrap_or_default();
             let text = |field: &str| spec.get(field).and_then(Value::as_str).unwrap_or_default();
             let (schedule, time_zone) = (text("schedule"), text("timeZone"));
             let shown = Shown {
-                namespace,
-                name,
+                namespace: &policy.namespace,
+                name: &policy.name,
                 mode: if text("mode") == "DryRun" { "DryRun" } else { "Enforce" },
                 schedule,
                 time_zone,
                 is_suspended: spec.get("suspend").and_then(Value::as_bool).unwrap_or(false),
-                created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+                created: stored.meta().creation_timestamp.as_ref().map(|time| time.0),
                 interval: intervals.of(schedule, time_zone, now),
-                status: status(&object),
+                status: status(&stored),
             };
             families.add(&shown);
             families.add_counts(&shown, counts.get(&policy));
@@ -83,9 +79,8 @@ impl Policies {
 }
 
 /// One that cannot be read is written anew by the next reconcile.
-fn status(object: &DynamicObject) -> CleanupPolicyStatus {
-    let status = object.data.get("status").cloned().unwrap_or_default();
-    serde_json::from_value(status).unwrap_or_default()
+fn status(stored: &StoredPolicy) -> CleanupPolicyStatus {
+    serde_json::from_value(stored.status().unwrap_or_default()).unwrap_or_default()
 }
 
 /// How far the runs of each schedule are apart: few schedules for many policies, and dear to find.

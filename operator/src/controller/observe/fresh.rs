@@ -7,17 +7,29 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use policy::{LABEL_POLICY, PolicyName};
 
 use super::{ObserveError, ObservedCronJob, ObservedJob};
 use crate::controller::index::Digest as _;
 use crate::controller::refusal::is_transient;
+use crate::controller::stored::StoredPolicy;
 
 /// Of the events of one Job; Kubernetes adds up those that are alike.
 const MOST_EVENTS: u32 = 10;
 /// The Job controller's word for a pod that the API server refused.
 const FAILED_CREATE: &str = "FailedCreate";
+
+/// The policy of this name, whichever it is now.
+pub async fn policy(name: &PolicyName, client: &Client) -> Result<StoredPolicy, ObserveError> {
+    let api = Api::<StoredPolicy>::namespaced(client.clone(), &name.namespace);
+    let found = api.get_opt(&name.name).await.map_err(|source| ObserveError::FindPolicy {
+        name: name.clone(),
+        source: Box::new(source),
+    })?;
+    let stays = found.filter(|policy| policy.meta().deletion_timestamp.is_none());
+    stays.ok_or_else(|| ObserveError::IsGone { name: name.clone() })
+}
 
 /// The CronJob of this name, whoever it belongs to.
 pub async fn cron_job(

@@ -116,3 +116,21 @@ fn a_run_that_was_under_way_and_is_nowhere_is_lost() {
     let nothing = gathered(examples::policy(), vec![job("j2")], &[]);
     assert!(!misses_something(&nothing));
 }
+
+#[test]
+fn a_policy_that_is_older_than_its_cron_job_is_not_believed() {
+    let of_generation = |generation: &str, policy_uid| {
+        let mut cron_job = cron_job("cron-uid", policy_uid).as_ref().clone();
+        let annotations = [(ANNOTATION_GENERATION.to_owned(), generation.to_owned())];
+        cron_job.metadata.annotations = Some(annotations.into());
+        let mut observed = gathered(examples::policy(), vec![], &[]);
+        observed.cron_job = Some(Arc::new(cron_job));
+        is_behind(&observed)
+    };
+    assert_eq!(examples::policy().generation, 3);
+    assert!(of_generation("4", "policy-uid"));
+    for same_or_unknown in ["2", "3", "", "four"] {
+        assert!(!of_generation(same_or_unknown, "policy-uid"), "{same_or_unknown}");
+    }
+    assert!(!of_generation("4", "another"));
+}

@@ -1,18 +1,12 @@
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
-use policy::{CleanupPolicy, Mode};
+use policy::{Mode, PolicyName};
 use serde_json::json;
 
 use super::*;
 use crate::controller::examples;
 
-type Policy = DynamicObject;
-
-fn resource() -> kube::core::ApiResource {
-    kube::core::ApiResource::erase::<CleanupPolicy>(&())
-}
-
-fn policy(name: &str, status: &Value) -> Policy {
+fn policy(name: &str, status: &Value) -> StoredPolicy {
     serde_json::from_value(json!({
         "apiVersion": "pgsweep.dev/v1alpha1",
         "kind": "CleanupPolicy",
@@ -26,12 +20,12 @@ fn policy(name: &str, status: &Value) -> Policy {
 struct Scene {
     policies: Policies,
     counts: Counts,
-    writer: Writer<Policy>,
+    writer: Writer<StoredPolicy>,
 }
 
 impl Scene {
     fn new() -> Self {
-        let writer = Writer::new(resource());
+        let writer = Writer::new(());
         let counts = Counts::default();
         let policies = Policies::new(writer.as_reader(), counts.clone());
         Self { policies, counts, writer }
