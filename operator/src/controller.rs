@@ -55,6 +55,9 @@ const RECONCILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// One change of a user moves several objects: they are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
+/// So long reconciles may take to their end when the operator is to stop: with the lease to give back
+/// after it, less than the 30 s that Kubernetes leaves.
+const DRAIN: Duration = Duration::from_secs(15);
 /// So long a version that we have replaced is waited to go.
 const NEWS_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -252,7 +255,8 @@ pub enum ControllerEnd {
     LoseWatch,
 }
 
-/// Works until the token is cancelled, and lets the reconciles that run come to their end. While
+/// Works until the token is cancelled, and lets the reconciles that run come to their end, within
+/// limits: doing the rest again does nothing, and a lease that is kept holds the next one up. While
 /// the gate is shut it only watches.
 pub async fn run(
     context: Context,
@@ -309,6 +313,11 @@ pub async fn run(
     tokio::select! {
         () = work => {
             readiness.set(false);
+            Ok(())
+        }
+        () = shutdown.cancelled().then(|()| tokio::time::sleep(DRAIN)) => {
+            readiness.set(false);
+            tracing::warn!("a reconcile did not end within {} s: it is cut off", DRAIN.as_secs());
             Ok(())
         }
         _ = watches.tasks.join_next() => Err(ControllerEnd::LoseWatch),

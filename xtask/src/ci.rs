@@ -31,7 +31,8 @@ fn steps(cache: &Path, timing: &mut Timing) -> Result<()> {
     timing.step("licences, bans, sources", || deny::run(cache))?;
     timing.step("check", check::run)?;
     timing.step("chart", || lint_chart(cache))?;
-    timing.step("test", || test::run(&test::Args::default()))
+    // One that fails must not hide the others: a run takes long.
+    timing.step("test", || test::run(&test::Args::of(["--no-fail-fast"])))
 }
 
 /// `helm lint` and `helm template` of the chart with each scenario under `ci/`.

@@ -33,6 +33,13 @@ pub struct Args {
     cargo: Vec<String>,
 }
 
+impl Args {
+    /// With these words for `cargo test`.
+    pub fn of<const N: usize>(cargo: [&str; N]) -> Self {
+        Self { cargo: cargo.map(str::to_owned).into(), ..Self::default() }
+    }
+}
+
 /// What runs beside the tests.
 struct Bed {
     cluster: Option<Cluster>,

@@ -239,7 +239,15 @@ fn is_behind(observed: &Observed) -> bool {
 
 /// Whether the watches may be behind: what follows from this cannot be taken back.
 fn misses_something(observed: &Observed) -> bool {
-    lost(observed).next().is_some() || !slots::slots(observed).missed.is_empty()
+    lost(observed).next().is_some()
+        || is_forgetting(observed)
+        || !slots::slots(observed).missed.is_empty()
+}
+
+/// Whether a Job that was counted is not there: once its UID is dropped, it would be counted again.
+fn is_forgetting(observed: &Observed) -> bool {
+    let mut counted = observed.policy.status.counted_jobs.iter();
+    counted.any(|uid| !observed.jobs.iter().any(|job| job.uid == *uid))
 }
 
 /// Runs that were under way and are not to be found: they went while nobody looked.

@@ -76,6 +76,7 @@ async fn measure(args: &Args, bench: &Bench, figures: &mut Figures) -> Result<()
     edits(args, &fleet, bench, figures).await?;
     figures.add("O3 memory after the edits", "<= 256 MiB", memory(&operator)?);
 
+    Writes::wait_for_quiet(bench).await?;
     let writes = Writes::since_now(bench)?;
     let stop = operator.term().await?;
     let begun = Instant::now();

@@ -118,6 +118,16 @@ fn a_run_that_was_under_way_and_is_nowhere_is_lost() {
 }
 
 #[test]
+fn a_counted_job_is_not_forgotten_on_the_word_of_a_watch() {
+    let mut policy = examples::policy();
+    policy.status.counted_jobs = vec!["j3".into()];
+    let is_asked = |jobs, gone: &[&str]| misses_something(&gathered(policy.clone(), jobs, gone));
+    assert!(!is_asked(vec![ended("j3", 4, "")], &[]));
+    assert!(!is_asked(vec![ended("j3", 4, "")], &["j3"]));
+    assert!(is_asked(vec![job("j2")], &[]));
+}
+
+#[test]
 fn a_policy_that_is_older_than_its_cron_job_is_not_believed() {
     let of_generation = |generation: &str, policy_uid| {
         let mut cron_job = cron_job("cron-uid", policy_uid).as_ref().clone();

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::process::Bench;
+
+/// Longer than anything waits that is to be written.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// The writes since a moment.
 pub struct Writes<'a> {
@@ -20,6 +24,17 @@ impl<'a> Writes<'a> {
     pub fn since_now(bench: &'a Bench) -> Result<Self> {
         let log = std::fs::metadata(bench.cluster.audit_log()).context("there is no audit log")?;
         Ok(Self { bench, from: log.len() })
+    }
+
+    /// Waits until the operator has told of all that it did: nothing is written for a while.
+    pub async fn wait_for_quiet(bench: &'a Bench) -> Result<()> {
+        loop {
+            let writes = Self::since_now(bench)?;
+            tokio::time::sleep(QUIET).await;
+            if writes.count()? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// How many there were.
