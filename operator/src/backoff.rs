@@ -21,14 +21,16 @@ const LASTING: u32 = 5;
 pub struct Failure {
     /// 1 for the first since a success.
     pub in_a_row: u32,
+    /// 1 for the first of its kind: one that comes after another kind shows that we got further.
+    alike: u32,
     /// How long the next try waits.
     pub delay: Duration,
 }
 
 impl Failure {
-    /// Whether it is one of many.
+    /// Whether it is one of many that are alike.
     pub fn is_lasting(&self) -> bool {
-        self.in_a_row >= LASTING
+        self.alike >= LASTING
     }
 }
 
@@ -39,21 +41,39 @@ pub struct Backoff(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// Failures in a row, for each policy that has any.
-    failures: HashMap<PolicyName, u32>,
+    failures: HashMap<PolicyName, Failures>,
     /// Policies that failed since what was known of them was old.
     doubted: HashSet<PolicyName>,
     /// The UID of each policy that goes with its namespace, and when that was last heard.
     ending: HashMap<PolicyName, (String, Instant)>,
 }
 
+#[derive(Debug, Default)]
+struct Failures {
+    in_a_row: u32,
+    kind: &'static str,
+    alike: u32,
+}
+
 impl Backoff {
     /// Counts one more failure and says how long to wait: not less than the API server asked for.
-    pub fn failed(&self, policy: &PolicyName, asked: Option<Duration>) -> Failure {
+    /// Without a `kind` it is of the kind of the one before.
+    pub fn failed(
+        &self,
+        policy: &PolicyName,
+        kind: Option<&'static str>,
+        asked: Option<Duration>,
+    ) -> Failure {
         let mut state = self.state();
-        let count = state.failures.entry(policy.clone()).or_default();
-        *count = count.saturating_add(1);
-        let delay = at_least(delay(*count, LONGEST, rand::random()), asked);
-        Failure { in_a_row: *count, delay }
+        let failures = state.failures.entry(policy.clone()).or_default();
+        if let Some(kind) = kind.filter(|kind| *kind != failures.kind) {
+            failures.kind = kind;
+            failures.alike = 0;
+        }
+        failures.in_a_row = failures.in_a_row.saturating_add(1);
+        failures.alike = failures.alike.saturating_add(1);
+        let delay = at_least(delay(failures.in_a_row, LONGEST, rand::random()), asked);
+        Failure { in_a_row: failures.in_a_row, alike: failures.alike, delay }
     }
 
     /// What the watches know of the policy was old: until a reconcile succeeds the API server is
@@ -72,9 +92,11 @@ impl Backoff {
         self.state().failures.contains_key(policy)
     }
 
-    /// Whether one more failure of the policy would be one of many.
-    pub fn is_lasting(&self, policy: &PolicyName) -> bool {
-        self.state().failures.get(policy).is_some_and(|count| *count >= LASTING - 1)
+    /// The kind of failure of which one more would be one of many.
+    pub fn lasting(&self, policy: &PolicyName) -> Option<&'static str> {
+        let state = self.state();
+        let lasting = state.failures.get(policy).filter(|known| known.alike >= LASTING - 1);
+        lasting.map(|known| known.kind)
     }
 
     /// The API server says that the policy's namespace is being deleted. Says how long nothing
@@ -168,15 +190,33 @@ mod tests {
     fn a_success_begins_anew() {
         let backoff = Backoff::default();
         for failures in 1..LASTING {
-            assert!(!backoff.is_lasting(&name()), "{failures}");
-            backoff.failed(&name(), None);
+            assert_eq!(backoff.lasting(&name()), None, "{failures}");
+            backoff.failed(&name(), Some("WriteCronJob"), None);
         }
-        assert!(backoff.is_waiting(&name()) && backoff.is_lasting(&name()));
+        assert!(backoff.is_waiting(&name()) && backoff.lasting(&name()) == Some("WriteCronJob"));
         backoff.forget(&name());
-        assert!(!backoff.is_waiting(&name()) && !backoff.is_lasting(&name()));
-        let failure = backoff.failed(&name(), None);
+        assert!(!backoff.is_waiting(&name()) && backoff.lasting(&name()).is_none());
+        let failure = backoff.failed(&name(), Some("WriteCronJob"), None);
         assert_eq!(failure.in_a_row, 1);
         assert!(failure.delay <= FIRST);
+    }
+
+    #[test]
+    fn failures_at_one_step_after_another_last_only_for_the_wait() {
+        let backoff = Backoff::default();
+        let fail = |kind| backoff.failed(&name(), kind, None);
+        for _ in 1..LASTING {
+            fail(Some("WriteCronJob"));
+        }
+        let failure = fail(Some("CreateEvent"));
+        assert!(failure.in_a_row == LASTING && !failure.is_lasting());
+        assert_eq!(backoff.lasting(&name()), None);
+        // What is told of a failure that lasts is one more of it.
+        for _ in 1..LASTING {
+            fail(Some("CreateEvent"));
+        }
+        assert!(fail(None).is_lasting());
+        assert_eq!(backoff.lasting(&name()), Some("CreateEvent"));
     }
 
     #[test]

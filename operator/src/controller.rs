@@ -146,7 +146,7 @@ impl ReconcileError {
 async fn reconcile(stored: &StoredPolicy, shared: &Shared) -> Result<Action, ReconcileError> {
     let Context { client, settings, limits, metrics, .. } = &shared.context;
     let name = stored.name();
-    let is_lasting = shared.backoff.is_lasting(&name);
+    let lasting = shared.backoff.lasting(&name);
     let source =
         Source { caches: &shared.caches, client, is_doubted: shared.backoff.is_doubted(&name) };
 
@@ -156,9 +156,9 @@ async fn reconcile(stored: &StoredPolicy, shared: &Shared) -> Result<Action, Rec
     let gate = built.gate.clone();
     let applied = apply::apply(built, &observed, &shared.places, metrics, client);
     let applied = Box::pin(applied).await;
-    let applied = applied.or_else(|error| refusal::tell(error, is_lasting, gate))?;
+    let applied = applied.or_else(|error| refusal::tell(error, lasting, gate))?;
     let publication = publish::publication(&observed, &validated, &applied);
-    if publish::publish(&observed, &publication, is_lasting, metrics, client).await? {
+    if publish::publish(&observed, &publication, lasting, metrics, client).await? {
         shared.replaced.note(&observed.policy.name, &observed.policy.resource_version);
     }
 
@@ -211,7 +211,9 @@ fn error_policy(stored: &StoredPolicy, error: &ReconcileError, shared: &Shared) 
         tracing::debug!(policy.namespace = namespace, policy.name = name, kind, "{chain}");
         return Action::requeue(shared.backoff.ends(&policy, stored.uid()));
     }
-    let failure = shared.backoff.failed(&policy, refusal::retry_after(error));
+    // A refusal may be how a failure that lasts is told.
+    let own_kind = (!matches!(error, ReconcileError::Refused(_))).then_some(kind);
+    let failure = shared.backoff.failed(&policy, own_kind, refusal::retry_after(error));
     if error.is_expected() {
         shared.backoff.doubt(&policy);
     }

@@ -28,6 +28,8 @@ use crate::metrics::Metrics;
 pub use run::FinishedRun;
 pub use status::{Publication, publication};
 
+const CREATE_EVENT: &str = "CreateEvent";
+
 /// Why what there is to tell could not be told.
 #[derive(Debug, Error)]
 pub enum PublishError {
@@ -45,7 +47,7 @@ pub enum PublishError {
 impl PublishError {
     pub fn kind(&self) -> &'static str {
         match self {
-            PublishError::CreateEvent { .. } => "CreateEvent",
+            PublishError::CreateEvent { .. } => CREATE_EVENT,
             PublishError::StatusConflict => "StatusConflict",
             PublishError::WriteStatus(_) => "WriteStatus",
         }
@@ -61,18 +63,18 @@ impl PublishError {
     }
 }
 
-/// Tells it, and says whether that has replaced the version that was observed. Where failures are
-/// `is_lasting`, an event that cannot be created is passed over.
+/// Tells it, and says whether that has replaced the version that was observed. An event that cannot
+/// be created is passed over where that is what has been `lasting`.
 pub async fn publish(
     observed: &Observed,
     publication: &Publication,
-    is_lasting: bool,
+    lasting: Option<&str>,
     metrics: &Metrics,
     client: &Client,
 ) -> Result<bool, PublishError> {
     for draft in &publication.events {
         let event = draft.event(&observed.policy, observed.now);
-        create_event(draft.reason, &event, is_lasting, &observed.policy, client).await?;
+        create_event(draft.reason, &event, lasting, &observed.policy, client).await?;
     }
     // Until the status is written they all can come again.
     let counted = publication.status.counted_jobs.iter().cloned();
@@ -111,7 +113,7 @@ fn log_run(policy: &ObservedPolicy, run: &FinishedRun) {
 async fn create_event(
     reason: &'static str,
     event: &Event,
-    is_lasting: bool,
+    lasting: Option<&str>,
     policy: &ObservedPolicy,
     client: &Client,
 ) -> Result<(), PublishError> {
@@ -119,7 +121,7 @@ async fn create_event(
     match api.create(&PostParams::default(), event).await {
         Ok(_) => Ok(()),
         Err(error) if is_there_already(&error) => Ok(()),
-        Err(error) if is_transient(&error) && !is_lasting => {
+        Err(error) if is_transient(&error) && lasting != Some(CREATE_EVENT) => {
             Err(PublishError::CreateEvent { reason, source: Box::new(error) })
         }
         // The status is worth more than its event: a missing permission must not hide it.

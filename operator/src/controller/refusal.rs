@@ -97,11 +97,11 @@ fn request_error(error: &Error) -> Option<&RequestError> {
     error.downcast_ref()
 }
 
-/// A write that fails for long is told in the status, as one that was refused is; `is_lasting`
-/// says that it has.
+/// A write that fails for long is told in the status, as one that was refused is; `lasting` is the
+/// kind of failure that has lasted.
 pub fn tell(
     error: ApplyError,
-    is_lasting: bool,
+    lasting: Option<&str>,
     gate: Option<Gate>,
 ) -> Result<Resources<Applied>, ApplyError> {
     let failed = |answer: &&Error| {
@@ -110,7 +110,7 @@ pub fn tell(
             && !matches!(request_error(answer), Some(RequestError::NotLeader))
     };
     match answer(&error).filter(failed) {
-        Some(answer) if is_lasting => {
+        Some(answer) if lasting == Some(error.kind()) => {
             let message = format!("{error}, time and again: {}", words(answer));
             let refusal = Refusal { reason: reason::APPLY_FAILED, message };
             let cron_job = AppliedCronJob::Refused(refusal);
@@ -186,26 +186,26 @@ mod tests {
 
     #[test]
     fn a_passing_failure_of_the_server_is_not_told_and_a_lasting_one_is() {
-        let tell = |error: Error, is_lasting| {
-            tell(ApplyError::WriteCronJob(Box::new(error)), is_lasting, None)
+        let tell = |error: Error, lasting: &str| {
+            tell(ApplyError::WriteCronJob(Box::new(error)), Some(lasting), None)
         };
         for error in [
             || api(500, "InternalError"),
             || api(503, "x"),
             || service(RequestError::TakeTooLong(Duration::from_secs(10))),
         ] {
-            assert!(tell(error(), false).is_err());
-            assert!(tell(error(), true).is_ok());
+            assert!(tell(error(), "CreateEvent").is_err());
+            assert!(tell(error(), "WriteCronJob").is_ok());
         }
         for error in [
             api(409, "Conflict"),
             detailed(403, NAMESPACE_TERMINATING, 0),
             service(RequestError::NotLeader),
         ] {
-            assert!(tell(error, true).is_err());
+            assert!(tell(error, "WriteCronJob").is_err());
         }
         let Ok(Resources { cron_job: AppliedCronJob::Refused(refusal), .. }) =
-            tell(api(500, "InternalError"), true)
+            tell(api(500, "InternalError"), "WriteCronJob")
         else {
             panic!("it is not told");
         };

@@ -77,7 +77,7 @@ pub fn drafts(
     missed: &[Timestamp],
 ) -> Vec<EventDraft> {
     let mut drafts = Vec::new();
-    drafts.extend(about_policy::cron_job_draft(observed, applied));
+    drafts.extend(about_policy::cron_job_drafts(observed, applied));
     drafts.extend(about_policy::suspension_draft(observed));
     drafts.extend(about_policy::ready_draft(observed, status, applied));
     drafts.extend(about_policy::approved_draft(observed, status));

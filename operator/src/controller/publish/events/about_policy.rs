@@ -19,11 +19,11 @@ const HELD: [&str; 4] = [
     reason::SECRET_MISSING,
 ];
 
-pub(super) fn cron_job_draft(
+pub(super) fn cron_job_drafts(
     observed: &Observed,
     applied: &Resources<Applied>,
-) -> Option<EventDraft> {
-    let AppliedCronJob::Current { reference, change } = &applied.cron_job else { return None };
+) -> Vec<EventDraft> {
+    let AppliedCronJob::Current { reference, change } = &applied.cron_job else { return vec![] };
     let known = observed.policy.status.cron_job_ref.as_ref();
     let known = known.filter(|known| known.uid == reference.uid);
     let name = &reference.name;
@@ -44,20 +44,23 @@ pub(super) fn cron_job_draft(
         draft(event::DRIFT_CORRECTED, note)
     };
     let Some(known) = known else {
-        return Some(draft(event::CRON_JOB_CREATED, format!("created CronJob {name}")));
+        return vec![draft(event::CRON_JOB_CREATED, format!("created CronJob {name}"))];
     };
     if known.hash.is_empty() {
         // A status of before it had hashes.
         return match change {
-            Some(Change::Updated) => Some(updated()),
-            Some(Change::Corrected) => Some(corrected()),
-            Some(Change::Created) | None => None,
+            Some(Change::Updated) => vec![updated()],
+            Some(Change::Corrected) => vec![corrected()],
+            Some(Change::Created) | None => vec![],
         };
     }
-    if known.hash != reference.hash {
-        return (!is_by_gate(observed, applied)).then(updated);
+    if known.hash == reference.hash {
+        let is_other = known.generation != reference.generation;
+        return is_other.then(corrected).into_iter().collect();
     }
-    (known.generation != reference.generation).then(corrected)
+    // An edit of somebody else and one of the policy can be told at once.
+    let edited = (*change == Some(Change::Corrected)).then(corrected);
+    edited.into_iter().chain((!is_by_gate(observed, applied)).then(updated)).collect()
 }
 
 /// The gate alone was opened or shut, of which other events tell.

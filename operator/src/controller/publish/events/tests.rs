@@ -48,6 +48,25 @@ fn each_change_of_the_cron_job_is_one_event() {
 }
 
 #[test]
+fn an_edit_of_the_cron_job_is_told_also_when_the_policy_was_edited_meanwhile() {
+    let mut observed = known();
+    let reference = |hash: &str, generation| CronJobRef {
+        name: "codes".into(),
+        uid: "cron-uid".into(),
+        generation,
+        hash: hash.into(),
+    };
+    observed.policy.status.cron_job_ref = Some(reference("old", 4));
+    let reasons = |change| -> Vec<_> {
+        let cron_job = AppliedCronJob::Current { reference: reference("new", 6), change };
+        let told = told(&observed, &Resources { cron_job, ..applied() });
+        told.iter().map(|draft| draft.reason).collect()
+    };
+    assert_eq!(reasons(Some(Change::Updated)), ["CronJobUpdated"]);
+    assert_eq!(reasons(Some(Change::Corrected)), ["DriftCorrected", "CronJobUpdated"]);
+}
+
+#[test]
 fn what_is_wrong_is_told_when_it_begins_and_when_it_changes() {
     let mut observed = known();
     let reasons = |observed: &Observed| -> Vec<_> {
