@@ -85,6 +85,7 @@ fn observing(policy: ObservedPolicy) -> Observed {
         preflights: vec![],
         pods: vec![],
         has_gone: false,
+        is_fresh: false,
         stuck: Stuck::default(),
         now: now(),
     }

@@ -30,6 +30,10 @@ pub use job::{Ending, ObservedJob, Role, Verdict};
 pub use pod::{Container, ObservedPod, Termination};
 pub use stuck::{Cause, Stuck, StuckJob};
 
+/// So many UIDs of Jobs that were counted and are likely gone are kept: to drop each at once would
+/// be a write of its own.
+const MOST_MISSING: usize = 16;
+
 /// Why a policy could not be observed.
 #[derive(Debug, Error)]
 pub enum ObserveError {
@@ -86,6 +90,8 @@ pub struct Observed {
     pub pods: Vec<Arc<ObservedPod>>,
     /// Some of those Jobs are gone, and will not be seen for long.
     pub has_gone: bool,
+    /// The API server itself was asked: a Job that is not here is gone.
+    pub is_fresh: bool,
     /// Jobs of both whose pod does not begin.
     pub stuck: Stuck,
     pub now: Timestamp,
@@ -150,6 +156,7 @@ pub async fn observe(
         let known = known.with(fresh::jobs(&name, client).await?);
         observed = gather(policy, fresh::cron_job(&name, client).await?, &known, now);
         observed.jobs.extend(lost(&observed));
+        observed.is_fresh = true;
     }
     let under_way = observed.jobs.iter().chain(&observed.preflights);
     observed.stuck = stuck::stuck(under_way, &observed.pods, now, stuck_after);
@@ -198,7 +205,7 @@ fn gather(
     preflights.retain(|job| job.owner_uid == policy.uid && !was_cut_off(job));
     let (pods, has_gone) = (known.pods.clone(), !known.gone.is_empty());
     let stuck = Stuck::default();
-    Observed { policy, cron_job, jobs, preflights, pods, has_gone, stuck, now }
+    Observed { policy, cron_job, jobs, preflights, pods, has_gone, is_fresh: false, stuck, now }
 }
 
 /// Whether a Job is a run of the policy: of its CronJob, or of one that it had before, which
@@ -244,10 +251,12 @@ fn misses_something(observed: &Observed) -> bool {
         || !slots::slots(observed).missed.is_empty()
 }
 
-/// Whether a Job that was counted is not there: once its UID is dropped, it would be counted again.
+/// Whether it is time to drop the UIDs of Jobs that were counted and are not there: one that is
+/// dropped would be counted again if it came back.
 fn is_forgetting(observed: &Observed) -> bool {
-    let mut counted = observed.policy.status.counted_jobs.iter();
-    counted.any(|uid| !observed.jobs.iter().any(|job| job.uid == *uid))
+    let counted = observed.policy.status.counted_jobs.iter();
+    let missing = counted.filter(|uid| !observed.jobs.iter().any(|job| job.uid == **uid));
+    missing.count() > MOST_MISSING
 }
 
 /// Runs that were under way and are not to be found: they went while nobody looked.

@@ -64,7 +64,7 @@ pub struct CleanupPolicyStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 30))]
     pub history: Vec<HistoryEntry>,
-    /// UIDs of the finished Jobs that still exist and are counted, so that none is counted twice.
+    /// UIDs of the finished Jobs that are counted and may still exist, so that none is counted twice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub counted_jobs: Vec<String>,

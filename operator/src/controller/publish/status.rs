@@ -148,6 +148,13 @@ fn harvest(observed: &Observed) -> Harvest {
             None => {}
         }
     }
+    // A watch may be behind: what it does not name may come again.
+    if !observed.is_fresh {
+        let there: BTreeSet<_> = observed.jobs.iter().map(|job| &job.uid).collect();
+        let room = MOST_COUNTED.saturating_sub(harvest.counted.len());
+        let missing = known.difference(&there).take(room);
+        harvest.counted.extend(missing.map(|uid| (*uid).clone()));
+    }
     harvest.counted.sort_unstable();
     harvest
 }
