@@ -130,7 +130,11 @@ fn api_server(site: &Site) -> Flags {
         ("advertise-address", site.node_address().to_string()),
         ("secure-port", "6443".to_owned()),
         ("authorization-mode", "Node,RBAC".to_owned()),
-        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        // The second as on OpenShift: who names an owner must be allowed to update its finalizers.
+        (
+            "enable-admission-plugins",
+            "NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned(),
+        ),
         ("client-ca-file", pki("ca.crt")),
         ("tls-cert-file", pki("apiserver.crt")),
         ("tls-private-key-file", pki("apiserver.key")),

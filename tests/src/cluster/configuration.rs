@@ -154,13 +154,31 @@ fn kubelet(site: &Site) -> String {
     format!("{text:#}\n")
 }
 
-/// Every request, by whom, on what and with which answer: what a test of permissions reads.
+/// Every request, by whom, on what and with which answer; of what operators write also what was sent
+/// and, of policies and CronJobs, what was stored then: what [`crate::audit`] judges.
 fn audit_policy() -> String {
+    let on = |group: &str, resources: &[&str]| json!({ "group": group, "resources": resources });
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "Metadata" }],
+        "omitManagedFields": true,
+        "rules": [
+            {
+                "level": "RequestResponse",
+                "verbs": ["create", "update", "patch"],
+                "resources": [
+                    on("pgsweep.dev", &["cleanuppolicies", "cleanuppolicies/status"]),
+                    on("batch", &["cronjobs", "cronjobs/status"]),
+                ],
+            },
+            {
+                "level": "Request",
+                "verbs": ["create"],
+                "resources": [on("batch", &["jobs"]), on("events.k8s.io", &["events"])],
+            },
+            { "level": "Metadata" },
+        ],
     });
     format!("{policy:#}\n")
 }

@@ -15,8 +15,9 @@ use super::site::{Record, Site};
 use super::{Cluster, NODE, Options, certificates, configuration, sandbox};
 use crate::image::{File, Image};
 use crate::progress::Step;
+use crate::settings::Settings;
 use crate::tools::Tools;
-use crate::{machine, wait};
+use crate::{audit, machine, wait};
 
 /// Each of the waits below takes a second or three on an idle machine.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -31,6 +32,9 @@ pub fn start(options: &Options) -> Result<Cluster> {
     let site = Site::claim(&options.cache, &tools)?;
     // From here on every failure, and every end of this process, removes what was started.
     let leash = Leash::hold(&site)?;
+    if let Some(folder) = &Settings::get()?.audit {
+        audit::expect(folder, &site.name())?;
+    }
 
     furnish(&site, &tools)?;
     let keeper = sandbox::create(&site)?;
