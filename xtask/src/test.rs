@@ -102,6 +102,7 @@ fn obstacle(args: &Args) -> Option<&'static str> {
 async fn start(args: &Args) -> Result<Cluster> {
     let mut options = Options::from_environment()?;
     options.kubernetes = args.kubernetes.unwrap_or(options.kubernetes);
+    options.is_judged = true;
     Cluster::start(options).await
 }
 

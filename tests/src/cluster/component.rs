@@ -149,6 +149,8 @@ fn api_server(site: &Site) -> Flags {
         ("kubelet-client-key", pki("apiserver-kubelet.key")),
         ("audit-policy-file", text(&site.path("audit-policy.yaml"))),
         ("audit-log-path", text(&site.path("audit.log"))),
+        // Megabytes: who reads on from where it was must find it the same file.
+        ("audit-log-maxsize", "4096".to_owned()),
         ("cert-dir", text(&site.path("pki"))),
     ]
 }

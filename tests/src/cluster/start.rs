@@ -36,7 +36,7 @@ pub fn start(options: &Options) -> Result<Cluster> {
         audit::expect(folder, &site.name())?;
     }
 
-    furnish(&site, &tools)?;
+    furnish(&site, &tools, options.is_judged)?;
     let keeper = sandbox::create(&site)?;
     let owner = Some(Process::own()?);
     site.write(&Record { owner, keeper: Some(keeper), tools: tools.clone() })?;
@@ -63,7 +63,7 @@ pub fn start(options: &Options) -> Result<Cluster> {
 }
 
 /// Everything that the components find on disk.
-fn furnish(site: &Site, tools: &Tools) -> Result<()> {
+fn furnish(site: &Site, tools: &Tools, is_judged: bool) -> Result<()> {
     for folder in ["bin", "cni", "components", "log", "pki"] {
         let path = site.path(folder);
         fs::create_dir(&path).with_context(|| format!("failed to create {}", path.display()))?;
@@ -72,7 +72,7 @@ fn furnish(site: &Site, tools: &Tools) -> Result<()> {
         symlink(target, site.path("bin").join(name))
             .with_context(|| format!("failed to link {name}"))?;
     }
-    configuration::write(site, tools)?;
+    configuration::write(site, tools, is_judged)?;
     certificates::write(site)
 }
 
