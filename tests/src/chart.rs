@@ -36,7 +36,28 @@ pub async fn installed(cluster: &Cluster) -> Result<()> {
     helm(cluster, &["upgrade", "--install", RELEASE], &chart, &["--take-ownership"])
         .await
         .context("failed to install the chart")?;
+    owners_are_known(cluster).await?;
     File::create(path).context("failed to note that the chart is installed")?;
+    Ok(())
+}
+
+/// Waits until admission knows the kind of policies, of which it learns within half a minute: before
+/// that nobody may make an object that names one as an owner which must not go before it.
+pub async fn owners_are_known(cluster: &Cluster) -> Result<()> {
+    let owner = json!({
+        "apiVersion": "pgsweep.dev/v1alpha1", "kind": "CleanupPolicy", "name": "none",
+        "uid": "00000000-0000-4000-8000-000000000000", "blockOwnerDeletion": true,
+    });
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "owned", "namespace": NAMESPACE, "ownerReferences": [owner]},
+    });
+    let judge = ["create", "--dry-run=server", "--filename", "-"];
+    wait::until("admission to know the kind of policies", PATIENCE, async || {
+        cluster.kubectl_with_input(judge, &object.to_string()).await.map(Some)
+    })
+    .await?;
     Ok(())
 }
 

@@ -42,13 +42,17 @@ pub struct Options {
     pub cache: PathBuf,
     /// The version of all components.
     pub kubernetes: Kubernetes,
+    /// Whether the audit log keeps what is sent and stored, for [`crate::audit`]: it costs time that
+    /// is not to be measured.
+    pub is_judged: bool,
 }
 
 impl Options {
-    /// The Kubernetes and the cache that the environment names.
+    /// What the environment says of it.
     pub fn from_environment() -> Result<Self> {
-        let Settings { cache, kubernetes, .. } = Settings::get()?;
-        Ok(Self { cache: cache.clone(), kubernetes: *kubernetes })
+        let Settings { cache, kubernetes, audit, .. } = Settings::get()?;
+        let (cache, kubernetes) = (cache.clone(), *kubernetes);
+        Ok(Self { cache, kubernetes, is_judged: audit.is_some() })
     }
 }
 

@@ -36,6 +36,7 @@
 //! [`settings`].
 
 pub mod api_proxy;
+pub mod audit;
 pub mod chart;
 pub mod cluster;
 pub mod command;

@@ -30,8 +30,20 @@ mod process;
 pub mod state;
 mod tally;
 
+use serde_json::Value;
+
 pub use bed::Bed;
 pub use login::Login;
 pub use process::{Ended, Launch, Operator};
 pub use state::EndState;
 pub use tally::Tally;
+
+/// The policy that the Jobs of a CronJob are given, as kubelet reads it; null where there is none.
+#[must_use]
+pub fn carried(cron_job: &Value) -> Value {
+    let container = "/spec/jobTemplate/spec/template/spec/containers/0/env";
+    let mut variables = cron_job.pointer(container).and_then(Value::as_array).into_iter().flatten();
+    let policy = variables.find(|variable| variable["name"] == "PGSWEEP_POLICY");
+    let text = policy.and_then(|policy| policy["value"].as_str()).unwrap_or_default();
+    serde_json::from_str(&text.replace("$$", "$")).unwrap_or_default()
+}

@@ -18,6 +18,9 @@ pub const CLUSTER: &str = "PGSWEEP_TEST_CLUSTER";
 pub const POSTGRES: &str = "PGSWEEP_TEST_POSTGRES";
 /// A file to which each skipped test adds a line; `cargo xtask test` sets it.
 pub const SKIPS: &str = "PGSWEEP_TEST_SKIPS";
+/// A folder in which each cluster that ends leaves what its API server wrote down of operators;
+/// `cargo xtask test` sets it.
+pub const AUDIT: &str = "PGSWEEP_TEST_AUDIT";
 /// How many random policies each test of `run_witness` tries.
 pub const WITNESS_CASES: &str = "PGSWEEP_TEST_WITNESS_CASES";
 /// The one random policy that they try again.
@@ -54,6 +57,8 @@ pub struct Settings {
     pub postgres_of: Vec<(Version, String)>,
     /// See [`SKIPS`].
     pub skips: Option<PathBuf>,
+    /// See [`AUDIT`].
+    pub audit: Option<PathBuf>,
     /// See [`WITNESS_CASES`].
     pub witness_cases: Option<u64>,
     /// See [`WITNESS_SEED`].
@@ -105,6 +110,7 @@ impl Settings {
                 .filter_map(|version| Some((version, variable(&postgres_of(version))?)))
                 .collect(),
             skips: variable(SKIPS).map(PathBuf::from),
+            audit: variable(AUDIT).map(PathBuf::from),
             witness_cases: number(WITNESS_CASES)?,
             witness_seed: number(WITNESS_SEED)?,
             every_message: variable(EVERY_MESSAGE).is_some_and(|value| value == "true"),

@@ -36,6 +36,16 @@ fn role(rules: &Value, namespace: &str, account: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": [role, binding]})
 }
 
+/// What the chart lets an operator do with policies.
+async fn rules_of_chart(bed: &Bed) -> Result<Value> {
+    let of_chart = ["clusterroles", "--selector", "app.kubernetes.io/name=pgsweep"];
+    let granted = bed.cluster().get(of_chart).await?;
+    let mut granted = granted["items"].as_array().into_iter().flatten();
+    // Those for users have no CronJobs.
+    let operators = granted.find(|role| role["rules"].to_string().contains("cronjobs"));
+    Ok(operators.context("the chart has a role for the operator")?["rules"].clone())
+}
+
 /// A kubeconfig of an account that may do nothing yet.
 async fn login(bed: &Bed, namespace: &Namespace<'_>) -> Result<NamedTempFile> {
     let token = namespace.kubectl(["create", "token", "default", "--duration", "1h"]).await?;
@@ -103,12 +113,7 @@ async fn an_operator_of_some_namespaces_stays_in_them_and_waits_for_them() -> Re
         let later = format!("{}-later", here.name());
         let account = format!("{}/default", here.name());
         let login = login(bed, here).await?;
-        let of_chart = ["clusterroles", "--selector", "app.kubernetes.io/name=pgsweep"];
-        let granted = cluster.get(of_chart).await?;
-        let mut granted = granted["items"].as_array().into_iter().flatten();
-        // Those for users have no CronJobs.
-        let operators = granted.find(|role| role["rules"].to_string().contains("cronjobs"));
-        let rules = operators.context("the chart has a role for the operator")?["rules"].clone();
+        let rules = rules_of_chart(bed).await?;
         apply(bed, &role(&rules, here.name(), &account)).await?;
         apply(bed, &policy(outside.name())).await?;
 
@@ -153,6 +158,43 @@ async fn an_operator_of_some_namespaces_stays_in_them_and_waits_for_them() -> Re
     cluster
         .with_namespace("scope", async |here| {
             cluster.with_namespace("outside", async |outside| test(here, outside).await).await
+        })
+        .await
+}
+
+/// Each Job and CronJob names its policy as an owner that must not go before it; admission, where it
+/// is as on OpenShift, asks for a right that no request shows.
+#[tokio::test]
+async fn without_the_right_to_finalizers_no_cron_job_is_made_and_with_it_one_is() -> Result<()> {
+    let Some(bed) = Bed::get().await? else { return Ok(()) };
+    bed.cluster()
+        .with_namespace("scope", async |here| {
+            let account = format!("{}/default", here.name());
+            let login = login(bed, here).await?;
+            let all = rules_of_chart(bed).await?;
+            let mut less = all.clone();
+            let rules = less.as_array_mut().context("a role has rules")?;
+            let is_it = |rule: &Value| rule["resources"] == json!(["cleanuppolicies/finalizers"]);
+            ensure!(rules.iter().any(is_it), "the chart does not grant it");
+            rules.retain(|rule| !is_it(rule));
+            apply(bed, &role(&less, here.name(), &account)).await?;
+            let login = login.path().to_str().context("a path")?.to_owned();
+            let launch = bed.operator().watching(here.name()).env("KUBECONFIG", &login);
+            let operator = launch.ready().await?;
+
+            apply(bed, &policy(here.name())).await?;
+            let refused = wait::until("the refusal in the status", PATIENCE, async || {
+                let sweep = here.get("sweep/codes").await?;
+                let ready = chart::condition(&sweep, "Ready").clone();
+                Ok((ready["reason"] == "ApplyFailed").then_some(ready))
+            });
+            let refused = operator.explain(refused.await)?;
+            let message = refused["message"].as_str().unwrap_or_default();
+            ensure!(message.contains("cannot set blockOwnerDeletion"), "{message}");
+            ensure!(here.get("cronjob/codes").await.is_err(), "there is a CronJob");
+
+            apply(bed, &role(&all, here.name(), &account)).await?;
+            has_cron_job(bed, here.name(), &operator, PATIENCE).await
         })
         .await
 }

@@ -3,6 +3,8 @@
 //!
 //! Cluster and Postgres are tied to this process: however it ends, they end.
 
+mod judge;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -54,9 +56,16 @@ pub fn run(args: &Args) -> Result<()> {
     runtime.block_on(async {
         let settings = Settings::get()?;
         let bed = Bed::start(args, settings).await?;
-        let result = tests_on(&bed, args, settings).await;
+        let audit = tempfile::tempdir().context("cannot make a folder for audit logs")?;
+        let result = tests_on(&bed, args, settings, audit.path()).await;
+        let judged = match &bed.cluster {
+            Some(cluster) => {
+                judge::judge(cluster, audit.path(), args.cargo.is_empty() && result.is_ok()).await
+            }
+            None => Ok(()),
+        };
         bed.stop().await?;
-        result
+        result.and(judged)
     })
 }
 
@@ -100,6 +109,7 @@ fn obstacle(args: &Args) -> Option<&'static str> {
 async fn start(args: &Args) -> Result<Cluster> {
     let mut options = Options::from_environment()?;
     options.kubernetes = args.kubernetes.unwrap_or(options.kubernetes);
+    options.is_judged = true;
     Cluster::start(options).await
 }
 
@@ -165,7 +175,7 @@ async fn start_versions(
     Ok(servers)
 }
 
-async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
+async fn tests_on(bed: &Bed, args: &Args, settings: &Settings, audit: &Path) -> Result<()> {
     // Tests run the binaries as people do; `cargo test` alone does not build them.
     process::run(&mut process::cargo(["build", "--workspace", "--bins", "--locked"]))?;
     let skips = tempfile::NamedTempFile::new().context("cannot make a file for skipped tests")?;
@@ -186,6 +196,7 @@ async fn tests_on(bed: &Bed, args: &Args, settings: &Settings) -> Result<()> {
         command.env(settings::postgres_of(version), server.url("postgres"));
     }
     command.env(settings::SKIPS, skips.path());
+    command.env(settings::AUDIT, audit);
     if let Some(cluster) = &bed.cluster {
         command.env(settings::CLUSTER, cluster.state());
         // Tests that break a cluster start one of the same version.

@@ -130,7 +130,11 @@ fn api_server(site: &Site) -> Flags {
         ("advertise-address", site.node_address().to_string()),
         ("secure-port", "6443".to_owned()),
         ("authorization-mode", "Node,RBAC".to_owned()),
-        ("enable-admission-plugins", "NodeRestriction".to_owned()),
+        // The second as on OpenShift: who names an owner must be allowed to update its finalizers.
+        (
+            "enable-admission-plugins",
+            "NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned(),
+        ),
         ("client-ca-file", pki("ca.crt")),
         ("tls-cert-file", pki("apiserver.crt")),
         ("tls-private-key-file", pki("apiserver.key")),
@@ -145,6 +149,8 @@ fn api_server(site: &Site) -> Flags {
         ("kubelet-client-key", pki("apiserver-kubelet.key")),
         ("audit-policy-file", text(&site.path("audit-policy.yaml"))),
         ("audit-log-path", text(&site.path("audit.log"))),
+        // Megabytes: who reads on from where it was must find it the same file.
+        ("audit-log-maxsize", "4096".to_owned()),
         ("cert-dir", text(&site.path("pki"))),
     ]
 }

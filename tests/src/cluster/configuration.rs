@@ -22,13 +22,13 @@ pub const DNS_READY_PORT: u16 = 8181;
 const DNS_DOMAIN: &str = "cluster.local";
 
 /// Writes them all into the state folder.
-pub fn write(site: &Site, tools: &Tools) -> Result<()> {
+pub fn write(site: &Site, tools: &Tools, is_judged: bool) -> Result<()> {
     let files = [
         ("containerd.toml", containerd(site, tools)),
         ("cni/10-pods.conflist", network(site)),
         ("kubelet.yaml", kubelet(site)),
         ("Corefile", name_server(site)),
-        ("audit-policy.yaml", audit_policy()),
+        ("audit-policy.yaml", audit_policy(is_judged)),
         // Pods get no name server from the host's file, which may name one they cannot reach.
         ("resolv.conf", String::new()),
     ];
@@ -154,13 +154,33 @@ fn kubelet(site: &Site) -> String {
     format!("{text:#}\n")
 }
 
-/// Every request, by whom, on what and with which answer: what a test of permissions reads.
-fn audit_policy() -> String {
+/// Every request, by whom, on what and with which answer. Where a log `is_judged` by [`crate::audit`] it
+/// has also what operators send and, of policies and CronJobs, what is stored then.
+fn audit_policy(is_judged: bool) -> String {
+    let on = |group: &str, resources: &[&str]| json!({ "group": group, "resources": resources });
+    let bodies = [
+        json!({
+            "level": "RequestResponse",
+            "verbs": ["create", "update", "patch"],
+            "resources": [
+                on("pgsweep.dev", &["cleanuppolicies", "cleanuppolicies/status"]),
+                on("batch", &["cronjobs", "cronjobs/status"]),
+            ],
+        }),
+        json!({
+            "level": "Request",
+            "verbs": ["create"],
+            "resources": [on("batch", &["jobs"]), on("events.k8s.io", &["events"])],
+        }),
+    ];
+    let bodies = bodies.into_iter().filter(|_| is_judged);
+    let rules: Vec<_> = bodies.chain([json!({ "level": "Metadata" })]).collect();
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{ "level": "Metadata" }],
+        "omitManagedFields": true,
+        "rules": rules,
     });
     format!("{policy:#}\n")
 }

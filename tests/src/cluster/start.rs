@@ -15,8 +15,9 @@ use super::site::{Record, Site};
 use super::{Cluster, NODE, Options, certificates, configuration, sandbox};
 use crate::image::{File, Image};
 use crate::progress::Step;
+use crate::settings::Settings;
 use crate::tools::Tools;
-use crate::{machine, wait};
+use crate::{audit, machine, wait};
 
 /// Each of the waits below takes a second or three on an idle machine.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -31,8 +32,11 @@ pub fn start(options: &Options) -> Result<Cluster> {
     let site = Site::claim(&options.cache, &tools)?;
     // From here on every failure, and every end of this process, removes what was started.
     let leash = Leash::hold(&site)?;
+    if let Some(folder) = &Settings::get()?.audit {
+        audit::expect(folder, &site.name())?;
+    }
 
-    furnish(&site, &tools)?;
+    furnish(&site, &tools, options.is_judged)?;
     let keeper = sandbox::create(&site)?;
     let owner = Some(Process::own()?);
     site.write(&Record { owner, keeper: Some(keeper), tools: tools.clone() })?;
@@ -59,7 +63,7 @@ pub fn start(options: &Options) -> Result<Cluster> {
 }
 
 /// Everything that the components find on disk.
-fn furnish(site: &Site, tools: &Tools) -> Result<()> {
+fn furnish(site: &Site, tools: &Tools, is_judged: bool) -> Result<()> {
     for folder in ["bin", "cni", "components", "log", "pki"] {
         let path = site.path(folder);
         fs::create_dir(&path).with_context(|| format!("failed to create {}", path.display()))?;
@@ -68,7 +72,7 @@ fn furnish(site: &Site, tools: &Tools) -> Result<()> {
         symlink(target, site.path("bin").join(name))
             .with_context(|| format!("failed to link {name}"))?;
     }
-    configuration::write(site, tools)?;
+    configuration::write(site, tools, is_judged)?;
     certificates::write(site)
 }
 

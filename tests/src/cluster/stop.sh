@@ -44,6 +44,21 @@ for _ in $(attempts); do
 	sleep 0.02
 done
 
+# What the tests' judge reads at the end: see tests/src/audit.rs, which has made the mark. Two of this
+# script may run at once: one has the mark, the other waits for it.
+audit=${PGSWEEP_TEST_AUDIT:-/nowhere}/$name
+if mv "$audit.running" "$audit.taken" 2>/dev/null; then
+	cat "$state"/audit*.log 2>/dev/null | grep -F \
+		-e '"userAgent":"pgsweep-operator/' \
+		-e '"resource":"cronjobs"' \
+		-e '"resource":"cleanuppolicies"' >"$audit.log"
+	rm -f "$audit.taken"
+fi
+for _ in $(attempts); do
+	[ -e "$audit.taken" ] || break
+	sleep 0.02
+done
+
 rm -rf --one-file-system "$state"
 
 left=$(

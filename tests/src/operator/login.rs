@@ -45,6 +45,7 @@ impl Login {
         let established =
             ["wait", "--for", "condition=Established", "crd/cleanuppolicies.pgsweep.dev"];
         cluster.kubectl(established).await?;
+        chart::owners_are_known(cluster).await?;
 
         let account = objects.iter().find(|object| object["kind"] == "ServiceAccount");
         let account = account.and_then(|object| object["metadata"]["name"].as_str());

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::login::Login;
+use crate::audit;
 use crate::cluster::{Cluster, Namespace};
 
 /// Who deletes what is in a namespace that goes.
@@ -72,7 +72,7 @@ impl Tally {
 /// What was answered in the namespace, in order.
 fn entries(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>> {
     let mut entries = Vec::new();
-    for path in logs(cluster)? {
+    for path in audit::logs(cluster)? {
         let log = fs::read_to_string(&path)
             .with_context(|| format!("failed to read the audit log {}", path.display()))?;
         for line in log.lines().filter(|line| line.contains(namespace)) {
@@ -86,20 +86,4 @@ fn entries(cluster: &Cluster, namespace: &str) -> Result<Vec<Value>> {
         }
     }
     Ok(entries)
-}
-
-/// The log, after the ones that were put aside when they had grown too large.
-fn logs(cluster: &Cluster) -> Result<Vec<PathBuf>> {
-    let last = cluster.audit_log();
-    let folder = fs::read_dir(cluster.state()).context("failed to list the cluster's folder")?;
-    let paths = folder.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut paths: Vec<_> = paths
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("audit-") && name.ends_with(".log")
-        })
-        .collect();
-    paths.sort();
-    paths.push(last);
-    Ok(paths)
 }
