@@ -61,27 +61,29 @@ BEGIN
     EXECUTE format('GRANT %s TO %I', line, api);
   END LOOP;
 
-  -- What policies and the statements of the apps end, mark and delete. It reads no hash of a token and
-  -- writes to the archive by the trigger alone.
+  -- What policies and the statements of the apps end, mark and delete; it writes to the archive by the
+  -- trigger alone. A policy that deletes locks its rows, for which it needs UPDATE on some column: it has
+  -- it on one that nothing depends on.
   FOREACH line IN ARRAY ARRAY[
     'USAGE ON SCHEMA core, table_talk, tarot, after_hours',
     'SELECT, UPDATE, DELETE ON core.sessions',
-    'SELECT (participant_id, session_id, app, user_id, joined_at, last_seen_at, disconnected_at, left_at, is_active), '
-      'UPDATE (disconnected_at, left_at) ON core.session_participants',
-    'SELECT, DELETE ON core.session_groups',
-    'SELECT, INSERT, DELETE ON core.session_events, core.analytics_events',
-    'SELECT, INSERT ON core.session_audit_log',
-    'SELECT (k, updated_at), DELETE ON core.rate_limits',
-    'SELECT (invite_id, session_id, created_at, expires_at), DELETE ON core.invites',
-    'SELECT (ticket_hash, created_at, expires_at, used_at), DELETE ON core.realtime_tickets',
-    'SELECT (client, path, key, created_at, expires_at), DELETE ON core.idempotency_keys',
-    'SELECT, DELETE ON core.api_replicas',
+    'SELECT, UPDATE (disconnected_at, left_at) ON core.session_participants',
+    'SELECT, DELETE, UPDATE (created_at) ON core.session_groups',
+    'SELECT, INSERT ON core.session_events, core.analytics_events, core.session_audit_log',
+    'SELECT, DELETE, UPDATE (updated_at) ON core.rate_limits',
+    'SELECT, DELETE, UPDATE (created_at) ON core.invites',
+    'SELECT, DELETE, UPDATE (created_at) ON core.realtime_tickets',
+    'SELECT, DELETE, UPDATE (created_at) ON core.idempotency_keys',
+    'SELECT, DELETE, UPDATE (started_at) ON core.api_replicas',
     'SELECT, UPDATE, DELETE ON table_talk.sessions, tarot.reading_sessions, after_hours.after_hours_sessions',
     'SELECT, UPDATE ON table_talk.session_participants, tarot.session_participants',
     'SELECT, INSERT ON table_talk.analytics_events',
     'SELECT ON table_talk.deck_sessions, table_talk.active_sessions, tarot.session_audit_log',
-    'SELECT, DELETE ON after_hours.after_hours_declines, after_hours.device_fingerprints, after_hours.after_hours_profiles, '
-      'after_hours.after_hours_matches, after_hours.after_hours_messages',
+    'SELECT, DELETE, UPDATE (created_at) ON after_hours.after_hours_declines',
+    'SELECT, DELETE, UPDATE (created_at) ON after_hours.device_fingerprints',
+    'SELECT, DELETE, UPDATE (created_at) ON after_hours.after_hours_profiles',
+    'SELECT, DELETE, UPDATE (created_at) ON after_hours.after_hours_matches',
+    'SELECT, DELETE, UPDATE (sent_at) ON after_hours.after_hours_messages',
     'EXECUTE ON FUNCTION core.check_session_expiry(uuid, interval), core.log_session_event(uuid, text, jsonb), '
       'tarot.check_session_expiry(uuid, interval), tarot.cleanup_inactive_sessions(), tarot.log_session_event(uuid, text, jsonb)'
   ] LOOP

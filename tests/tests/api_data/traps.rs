@@ -191,8 +191,8 @@ async fn a_session_counts_those_who_have_not_left_also_when_all_come_and_go_at_o
         assert_eq!(database.scalar::<i32>(count).await?, 6);
         database.execute("UPDATE core.session_participants SET disconnected_at = now()").await?;
         assert_eq!(database.scalar::<i32>(count).await?, 6, "away is not gone");
-        let some = "WITH some AS (SELECT participant_id FROM core.session_participants LIMIT 2)";
-        database.execute(&format!("{some} UPDATE core.session_participants SET left_at = now() WHERE participant_id IN (SELECT * FROM some)")).await?;
+        let two = "WITH two AS (SELECT participant_id FROM core.session_participants LIMIT 2)";
+        database.execute(&format!("{two} UPDATE core.session_participants SET left_at = now() WHERE participant_id IN (SELECT * FROM two)")).await?;
         database.execute("DELETE FROM core.session_participants WHERE left_at IS NOT NULL").await?;
         assert_eq!(database.scalar::<i32>(count).await?, 4);
         Ok(())
