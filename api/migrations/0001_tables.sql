@@ -73,6 +73,8 @@ CREATE INDEX sessions_table ON core.sessions (table_token, context, last_activit
 CREATE INDEX sessions_group ON core.sessions (session_group_id);
 CREATE INDEX sessions_app_over ON core.sessions (app, (COALESCE(ended_at, expires_at)));
 CREATE INDEX sessions_user_over ON core.sessions ((COALESCE(user_id, host_user_id)), (COALESCE(ended_at, expires_at)));
+CREATE INDEX sessions_unreckoned ON core.sessions ((COALESCE(ended_at, expires_at)))
+  WHERE session_minutes IS NULL;
 CREATE INDEX sessions_created ON core.sessions (created_at);
 CREATE INDEX idx_reading_sessions_updated_at ON core.sessions (updated_at)
   WHERE app = 'tarot';

@@ -6,7 +6,8 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   VALUES (session, (SELECT app FROM core.sessions WHERE session_id = session), event, session_user, 'system', COALESCE(data, '{}'))
 $$;
 
--- Sessions that ended in the period: each is in exactly one, and what was billed does not change.
+-- Sessions that ended in the period: each is in exactly one, and what was billed does not change. One
+-- statement for a user and one for all, since each has an index of its own.
 CREATE FUNCTION core.get_session_billing_data(
   from_time timestamptz,
   to_time timestamptz,
@@ -14,15 +15,28 @@ CREATE FUNCTION core.get_session_billing_data(
   of_app text DEFAULT NULL
 )
 RETURNS SETOF core.billing_usage
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT *
-  FROM core.billing_usage
-  WHERE ended_at >= from_time
-    AND ended_at < to_time
-    AND (billed_user IS NULL OR user_id = billed_user)
-    AND app = ANY (CASE WHEN of_app IS NULL THEN '{table_talk,tarot,after_hours}' ELSE ARRAY[of_app] END)
-  ORDER BY ended_at, session_id
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF billed_user IS NULL THEN
+    RETURN QUERY
+    SELECT *
+    FROM core.billing_usage
+    WHERE ended_at >= from_time
+      AND ended_at < to_time
+      AND app = ANY (CASE WHEN of_app IS NULL THEN '{table_talk,tarot,after_hours}' ELSE ARRAY[of_app] END)
+    ORDER BY ended_at, session_id;
+  ELSE
+    RETURN QUERY
+    SELECT *
+    FROM core.billing_usage
+    WHERE user_id = billed_user
+      AND ended_at >= from_time
+      AND ended_at < to_time
+      AND (of_app IS NULL OR app = of_app)
+    ORDER BY ended_at, session_id;
+  END IF;
+END $$;
 
 -- completed: somebody ended it, and no timeout. Retention: of the users of the period before, of the
 -- same length, those who came again. Hours are in UTC, by the start of sessions.
@@ -42,17 +56,25 @@ RETURNS TABLE (
   user_retention_rate_pct numeric
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH ended AS (
-    SELECT *
-    FROM core.get_session_billing_data(from_time, to_time, NULL, of_app)
+  WITH apps AS (
+    SELECT CASE WHEN of_app IS NULL THEN '{table_talk,tarot,after_hours}' ELSE ARRAY[of_app] END AS names
+  ), ended AS (
+    SELECT user_id, started_at, end_reason, participants, session_minutes
+    FROM core.billing_usage
+    WHERE ended_at >= from_time
+      AND ended_at < to_time
+      AND app = ANY ((SELECT names FROM apps)::text[])
   ), hours AS (
     SELECT EXTRACT(hour FROM started_at AT TIME ZONE 'UTC')::integer AS hour, count(*) AS sessions
     FROM ended
     GROUP BY 1
   ), before AS (
     SELECT DISTINCT user_id
-    FROM core.get_session_billing_data(from_time - (to_time - from_time), from_time, NULL, of_app)
-    WHERE user_id IS NOT NULL
+    FROM core.billing_usage
+    WHERE ended_at >= from_time - (to_time - from_time)
+      AND ended_at < from_time
+      AND app = ANY ((SELECT names FROM apps)::text[])
+      AND user_id IS NOT NULL
   )
   SELECT
     count(*),
@@ -100,7 +122,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SELECT session_id
     FROM core.sessions
     WHERE app = 'tarot'
-      AND is_active
+      AND ended_at IS NULL
       AND core.check_session_expiry(session_id)
     FOR UPDATE SKIP LOCKED
   ), ended AS (

@@ -13,7 +13,6 @@ use super::scene::{execute, participant, refusal, rows_of, session};
 const WRITERS: u32 = 6;
 const EACH: i64 = 30;
 
-/// Proves: P5.
 #[tokio::test]
 async fn events_of_a_group_have_no_gap_and_a_reader_with_a_cursor_misses_none() -> Result<()> {
     on_each_version(async |sessions| {
@@ -117,7 +116,7 @@ async fn an_event_without_a_group_or_a_partition_fails_loudly() -> Result<()> {
     .await
 }
 
-/// Proves: L13, L12, X7.
+/// Proves: L13, X7.
 #[tokio::test]
 async fn what_a_participant_does_is_a_sign_of_life_and_what_cleanup_does_is_none() -> Result<()> {
     on_each_version(async |sessions| {

@@ -119,7 +119,7 @@ async fn a_period_begins_with_its_first_moment_and_ends_before_its_last() -> Res
     .await
 }
 
-/// Proves: L6, L1.
+/// Proves: L6.
 #[tokio::test]
 async fn a_session_expires_by_who_is_there_or_by_its_last_change() -> Result<()> {
     on_each_version(async |sessions| {
@@ -166,7 +166,6 @@ async fn a_session_expires_by_who_is_there_or_by_its_last_change() -> Result<()>
     .await
 }
 
-/// Proves: S1.
 #[tokio::test]
 async fn an_event_of_a_session_is_logged_with_its_data_and_can_be_read_by_its_app() -> Result<()> {
     on_each_version(async |sessions| {

@@ -226,12 +226,17 @@ async fn the_function_that_001_prints_can_stand_in_for_ours_and_deletes_its_own_
         let left = "SELECT title FROM core.sessions WHERE app = 'tarot'";
         assert_eq!(rows_of(database, left).await?, ["(\"tarot busy\")"]);
         assert_eq!(others(sessions, "tarot").await?, before);
-        // The criteria that it says may be added.
-        let more = sql.replace(
-            "WHERE rs.is_active = true",
-            "WHERE rs.is_active = true AND rs.created_at < NOW() - INTERVAL '24 hours' AND rs.participant_count < 2",
-        );
-        database.execute(&format!("SET search_path TO tarot; {more}; SELECT cleanup_inactive_sessions(); RESET search_path")).await
+        // The criteria that it says may be added spare a session that is young, or has people in it.
+        let criteria = "AND rs.created_at < NOW() - INTERVAL '24 hours' AND rs.participant_count < 2";
+        let more = sql.replace("WHERE rs.is_active = true", &format!("WHERE rs.is_active = true {criteria}"));
+        database.execute("UPDATE core.session_participants SET last_seen_at = now() - interval '2 hours'").await?;
+        for (sql, left) in [(&more, 1), (&sql, 0)] {
+            let run = format!("SET search_path TO tarot; {sql}; SELECT cleanup_inactive_sessions(); RESET search_path");
+            database.execute(&run).await?;
+            let count = "SELECT count(*) FROM core.sessions WHERE app = 'tarot'";
+            assert_eq!(database.scalar::<i64>(count).await?, left);
+        }
+        Ok(())
     })
     .await
 }

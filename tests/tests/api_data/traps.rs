@@ -75,7 +75,6 @@ async fn a_session_is_in_utc_whatever_the_server_is_set_to() -> Result<()> {
     .await
 }
 
-/// Proves: X5.
 #[tokio::test]
 async fn a_code_is_found_without_its_table_and_an_expired_one_is_still_known() -> Result<()> {
     on_each_version(async |sessions| {
@@ -119,7 +118,6 @@ async fn no_session_lives_longer_than_a_day_whatever_is_written() -> Result<()> 
     .await
 }
 
-/// Proves: G32.
 #[tokio::test]
 async fn each_group_has_a_deck_of_its_own_and_its_app_sees_it() -> Result<()> {
     on_each_version(async |sessions| {
