@@ -88,20 +88,20 @@ pub struct ConnectArgs {
 #[command(next_help_heading = "Roles")]
 pub struct RoleArgs {
     /// The role of the API: it deletes nothing
-    #[arg(long, env = "PGSWEEP_API_ROLE", default_value = "session_api", value_name = "NAME", value_parser = identifier)]
-    pub api_role: Identifier,
+    #[arg(long = "api-role", env = "PGSWEEP_API_ROLE", default_value = "session_api", value_name = "NAME", value_parser = identifier)]
+    pub api: Identifier,
 
     /// The role of policies, and of statements of the apps that clean up
-    #[arg(long, env = "PGSWEEP_CLEANUP_ROLE", default_value = "session_cleanup", value_name = "NAME", value_parser = identifier)]
-    pub cleanup_role: Identifier,
+    #[arg(long = "cleanup-role", env = "PGSWEEP_CLEANUP_ROLE", default_value = "session_cleanup", value_name = "NAME", value_parser = identifier)]
+    pub cleanup: Identifier,
 
     /// The role of dashboards and billing
-    #[arg(long, env = "PGSWEEP_READONLY_ROLE", default_value = "session_readonly", value_name = "NAME", value_parser = identifier)]
-    pub readonly_role: Identifier,
+    #[arg(long = "readonly-role", env = "PGSWEEP_READONLY_ROLE", default_value = "session_readonly", value_name = "NAME", value_parser = identifier)]
+    pub readonly: Identifier,
 
     /// The owner of the two tables of events, for the policy that drops their old partitions
-    #[arg(long, env = "PGSWEEP_EVENTS_ROLE", default_value = "session_events_owner", value_name = "NAME", value_parser = identifier)]
-    pub events_role: Identifier,
+    #[arg(long = "events-role", env = "PGSWEEP_EVENTS_ROLE", default_value = "session_events_owner", value_name = "NAME", value_parser = identifier)]
+    pub events: Identifier,
 }
 
 fn identifier(text: &str) -> Result<Identifier, IdentifierProblem> {

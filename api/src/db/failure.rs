@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn what_passes_is_told_from_what_does_not() {
-        let kinds = ["55P03", "57P03", "42501", "28P01", "08006", "53300", ""].map(kind);
         use FailureKind::{Contention, Unavailable, Wrong};
+        let kinds = ["55P03", "57P03", "42501", "28P01", "08006", "53300", ""].map(kind);
         assert_eq!(kinds, [Contention, Unavailable, Wrong, Wrong, Unavailable, Unavailable, Wrong]);
         assert_eq!(Failure::of_server("55P03").exit(), Exit::Unavailable);
         assert_eq!(Failure::of_server("42501").exit(), Exit::Wrong);

@@ -16,10 +16,10 @@ pub async fn give(connection: &mut PgConnection, names: &RoleArgs) -> Result<(),
                 set_config('session_api.readonly_role', $3, TRUE),
                 set_config('session_api.events_role', $4, TRUE)",
     )
-    .bind(names.api_role.as_str())
-    .bind(names.cleanup_role.as_str())
-    .bind(names.readonly_role.as_str())
-    .bind(names.events_role.as_str())
+    .bind(names.api.as_str())
+    .bind(names.cleanup.as_str())
+    .bind(names.readonly.as_str())
+    .bind(names.events.as_str())
     .persistent(false)
     .execute(&mut *connection)
     .await?;
@@ -33,10 +33,10 @@ pub fn script(names: &RoleArgs) -> String {
         format!("SET LOCAL session_api.{setting} = '{}';\n", name.as_str().replace('\'', "''"))
     };
     [
-        set("api_role", &names.api_role),
-        set("cleanup_role", &names.cleanup_role),
-        set("readonly_role", &names.readonly_role),
-        set("events_role", &names.events_role),
+        set("api_role", &names.api),
+        set("cleanup_role", &names.cleanup),
+        set("readonly_role", &names.readonly),
+        set("events_role", &names.events),
         ROLES.to_owned(),
     ]
     .concat()
