@@ -53,12 +53,12 @@ pub struct MigrateArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
 
-    #[command(flatten)]
-    pub roles: RoleArgs,
-
     /// Print the SQL and connect to nothing
     #[arg(long, env = "PGSWEEP_MIGRATE_PRINT", value_parser = clap::builder::FalseyValueParser::new())]
     pub print: bool,
+
+    #[command(flatten)]
+    pub roles: RoleArgs,
 }
 
 /// How the database is reached.
