@@ -117,10 +117,15 @@ impl Database {
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let (name, password) = (format!("user_{unique}"), format!("secret-{unique}"));
         self.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")).await?;
-        if let Ok(mut roles) = self.roles.lock() {
-            roles.push(name.clone());
-        }
+        self.owns_role(&name);
         Ok(self.address().login(&name, &password))
+    }
+
+    /// Drops this role with the database.
+    pub fn owns_role(&self, name: &str) {
+        if let Ok(mut roles) = self.roles.lock() {
+            roles.push(name.to_owned());
+        }
     }
 }
 

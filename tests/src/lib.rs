@@ -30,6 +30,7 @@
 //! - Faults of Postgres likewise: [`Server`] is the test's own, [`proxy`] stops or cuts a client at
 //!   any message, [`replica`], [`pooler`] and [`tls`] start what a server can have around it.
 //! - [`decoder`] tells what was changed, from the WAL; [`job`] runs, freezes and kills `pgsweep`.
+//! - [`sessions`] has the migrated database of the session API, and logins in its roles.
 //! - Nothing sleeps: [`wait::until`] and [`cluster::Namespace::wait`] wait for what is to happen.
 //!
 //! `cargo xtask test` starts the shared cluster and servers and names them in the environment; see
@@ -54,6 +55,7 @@ pub mod proxy;
 pub mod replica;
 pub mod runs;
 pub mod server;
+pub mod sessions;
 pub mod settings;
 pub mod shop;
 mod skip;
@@ -65,4 +67,5 @@ pub use cluster::Cluster;
 pub use database::Database;
 pub use local_postgres::Version;
 pub use server::Server;
+pub use sessions::Sessions;
 pub use skip::{cluster, own_cluster, skip};

@@ -33,6 +33,8 @@ pub const EVERY_WRITE: &str = "PGSWEEP_TEST_EVERY_WRITE";
 pub const WRITES_SEED: &str = "PGSWEEP_TEST_WRITES_SEED";
 /// Over how many rows the run goes whose memory is measured.
 pub const WITNESS_ROWS: &str = "PGSWEEP_TEST_WITNESS_ROWS";
+/// How many sessions the database has that is migrated beside traffic.
+pub const SESSIONS: &str = "PGSWEEP_TEST_SESSIONS";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -71,6 +73,8 @@ pub struct Settings {
     pub writes_seed: Option<u64>,
     /// See [`WITNESS_ROWS`].
     pub witness_rows: Option<u64>,
+    /// See [`SESSIONS`].
+    pub sessions: Option<u64>,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -117,6 +121,7 @@ impl Settings {
             every_write: variable(EVERY_WRITE).is_some_and(|value| value == "true"),
             writes_seed: number(WRITES_SEED)?,
             witness_rows: number(WITNESS_ROWS)?,
+            sessions: number(SESSIONS)?,
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }

@@ -1,0 +1,16 @@
+//! The data of the session API, on each version of Postgres: what `session-api migrate` makes, and what
+//! then holds whoever writes to it, in whatever SQL.
+
+mod api_data {
+    pub mod archive;
+    pub mod events;
+    pub mod functions;
+    pub mod migrate;
+    pub mod partitions;
+    pub mod policies;
+    pub mod requirements;
+    pub mod roles;
+    pub mod scene;
+    pub mod traffic;
+    pub mod traps;
+}
