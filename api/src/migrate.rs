@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::MigrateArgs;
 use crate::db::connect::Address;
 use crate::db::failure::Failure;
-use crate::db::migrations::{self, Done, MigrationError};
+use crate::db::migrations::{self, Done, MigrationError, NEWEST};
 use crate::exit::Exit;
 
 /// Why it was not done.
@@ -45,9 +45,7 @@ pub async fn migrate(args: &MigrateArgs, cancelled: CancellationToken) -> Exit {
         Ok(done) => {
             print(&format!(
                 "the schema is at version {}: {} migrations installed, {} partitions made",
-                done.version(),
-                done.installed,
-                done.partitions
+                NEWEST, done.installed, done.partitions
             ));
             Exit::Done
         }

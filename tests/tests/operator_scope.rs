@@ -163,7 +163,7 @@ async fn an_operator_of_some_namespaces_stays_in_them_and_waits_for_them() -> Re
 }
 
 /// Each Job and CronJob names its policy as an owner that must not go before it; admission, where it
-/// is as on OpenShift, asks for a right that no request shows.
+/// is as on `OpenShift`, asks for a right that no request shows.
 #[tokio::test]
 async fn without_the_right_to_finalizers_no_cron_job_is_made_and_with_it_one_is() -> Result<()> {
     let Some(bed) = Bed::get().await? else { return Ok(()) };

@@ -43,7 +43,7 @@ const MIGRATIONS: [Migration; 5] = [
 ];
 
 /// The version that this program makes.
-const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+pub const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS core";
 const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS core.migrations (
@@ -124,13 +124,6 @@ pub struct Done {
     pub installed: usize,
     /// Partitions that were made now.
     pub partitions: i32,
-}
-
-impl Done {
-    /// The version of the schema after it.
-    pub fn version(self) -> i64 {
-        NEWEST
-    }
 }
 
 /// Brings the schema up to this version. Two at once wait for each other, step by step.

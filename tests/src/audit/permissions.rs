@@ -272,7 +272,9 @@ mod tests {
 
     fn findings(entries: &[Entry]) -> Vec<String> {
         let mut permissions = Permissions::new(HOME, "operator");
-        entries.iter().for_each(|entry| permissions.add(entry));
+        for entry in entries {
+            permissions.add(entry);
+        }
         permissions.findings(&granted(&objects(), "operator"))
     }
 

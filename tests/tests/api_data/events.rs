@@ -43,7 +43,7 @@ async fn events_of_a_group_have_no_gap_and_a_reader_with_a_cursor_misses_none() 
         let expected = i64::from(WRITERS) * EACH * 2 / 3;
         let mut cursor = 0;
         let mut seen = Vec::new();
-        wait::until("all events to be read", Duration::from_secs(60), async || {
+        wait::until("all events to be read", Duration::from_mins(1), async || {
             let next = format!("SELECT seq FROM core.session_events WHERE session_group_id = md5('g')::uuid AND seq > {cursor} ORDER BY seq");
             for row in rows_of(database, &next).await? {
                 cursor = row.trim_matches(['(', ')']).parse()?;

@@ -122,9 +122,9 @@ async fn partitions_are_made_beside_open_transactions_and_by_two_at_once() -> Re
         );
         let both = async { tokio::join!(make(&mut one), make(&mut other)) };
         let (one, other) = tokio::time::timeout(Duration::from_secs(20), both).await?;
-        let mut made = [one?, other?].concat();
-        made.sort();
-        ensure!(made == ["(0)", "(7)"], "{made:?}");
+        let mut counts = [one?, other?].concat();
+        counts.sort();
+        ensure!(counts == ["(0)", "(7)"], "{counts:?}");
         execute(
             &mut open,
             "INSERT INTO session_events (session_group_id, type) VALUES (md5('g')::uuid, 'y')",

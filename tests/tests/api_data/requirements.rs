@@ -153,8 +153,8 @@ async fn changed(
     shown: &str,
 ) -> Result<Vec<String>> {
     let mut connection = sessions.connect(&sessions.roles.cleanup, "table_talk").await?;
-    let named = format!("SELECT {id} AS id, {shown} AS name FROM {table}");
-    let names = rows_of(&sessions.database, &named).await?;
+    let query = format!("SELECT {id} AS id, {shown} AS name FROM {table}");
+    let names = rows_of(&sessions.database, &query).await?;
     let ids = sqlx::query_scalar::<_, String>(AssertSqlSafe(format!(
         "WITH changed (id) AS ({}) SELECT id::text FROM changed",
         statement(name)?

@@ -178,7 +178,7 @@ async fn a_session_counts_those_who_have_not_left_also_when_all_come_and_go_at_o
             joins.spawn(async move {
                 let mut transaction = connection.begin().await?;
                 execute(&mut transaction, "INSERT INTO session_participants (session_id) SELECT session_id FROM sessions").await?;
-                if number % 4 == 0 { transaction.rollback().await? } else { transaction.commit().await? };
+                if number % 4 == 0 { transaction.rollback().await? } else { transaction.commit().await? }
                 anyhow::Ok(())
             });
         }

@@ -38,14 +38,14 @@ pub async fn judge(cluster: &Cluster, folder: &Path, whole: bool) -> Result<()> 
         "status: {judged} states with Ready=True in {clusters} clusters, {excused} of them while \
          somebody else had changed the CronJob"
     );
-    let mut findings = told("a status that was not true", lies);
+    let mut findings = told("a status that was not true", &lies);
     println!("namespaces: {} requests about one", namespaces.requests());
-    findings += told("a request about one namespace that names another", namespaces.findings());
+    findings += told("a request about one namespace that names another", &namespaces.findings());
     println!("permissions: {} kinds of request", permissions.kinds());
     if whole {
         let grants = all_granted().await?;
         println!("permissions: {} granted, in two ways to install", grants.len());
-        findings += told("permissions", permissions.findings(&grants));
+        findings += told("permissions", &permissions.findings(&grants));
     }
     if findings > 0 {
         bail!("{findings} finding(s) in what the API servers wrote down");
@@ -64,8 +64,8 @@ async fn all_granted() -> Result<Vec<Grant>> {
     Ok(grants)
 }
 
-fn told(what: &str, findings: Vec<String>) -> usize {
-    for finding in &findings {
+fn told(what: &str, findings: &[String]) -> usize {
+    for finding in findings {
         println!("{what}: {finding}");
     }
     findings.len()
