@@ -65,6 +65,8 @@ impl Scene<'_> {
         let test = async |namespace: &Namespace<'_>| {
             let url = format!("--from-literal=uri={}", bed.url(&database));
             namespace.kubectl(["create", "secret", "generic", "db", &url]).await?;
+            // Not the one that pods have anyway.
+            namespace.kubectl(["create", "serviceaccount", "sweeper"]).await?;
             let launch = bed.operator().watching(namespace.name());
             // None is tried again by the clock, and what never starts is told soon.
             let launch = launch.arguments(&["--preflight-retry", "1h", "--stuck-after", "5s"]);
