@@ -88,12 +88,18 @@ pub(super) fn template(
                 Vec::is_empty,
             ),
             priority_class_name: filled(extra.priority_class_name.clone(), String::is_empty),
-            service_account_name: filled(extra.service_account_name.clone(), String::is_empty),
+            service_account_name: Some(account(&extra.service_account_name).to_owned()),
             image_pull_secrets: filled(extra.image_pull_secrets.clone(), Vec::is_empty),
             runtime_class_name: filled(extra.runtime_class_name.clone(), String::is_empty),
             ..PodSpec::default()
         }),
     }
+}
+
+/// Named also where it is the one that Kubernetes would take: a name that is only left away comes
+/// back from the deprecated twin of its field.
+fn account(name: &str) -> &str {
+    if name.is_empty() { "default" } else { name }
 }
 
 fn filled<T>(value: T, is_empty: impl Fn(&T) -> bool) -> Option<T> {
