@@ -32,7 +32,7 @@ fn steps(cache: &Path, timing: &mut Timing) -> Result<()> {
     timing.step("check", check::run)?;
     timing.step("chart", || lint_chart(cache))?;
     // One that fails must not hide the others: a run takes long.
-    timing.step("test", || test::run(&test::Args::of(["--no-fail-fast"])))
+    timing.step("test", || test::run(&test::Args::all()))
 }
 
 /// `helm lint` and `helm template` of the chart with each scenario under `ci/`.

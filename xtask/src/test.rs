@@ -35,10 +35,13 @@ pub struct Args {
     cargo: Vec<String>,
 }
 
+/// Runs every test, also after one has failed.
+const KEEP_GOING: &str = "--no-fail-fast";
+
 impl Args {
-    /// With these words for `cargo test`.
-    pub fn of<const N: usize>(cargo: [&str; N]) -> Self {
-        Self { cargo: cargo.map(str::to_owned).into(), ..Self::default() }
+    /// The whole suite, also after a test has failed.
+    pub fn all() -> Self {
+        Self { cargo: vec![KEEP_GOING.to_owned()], ..Self::default() }
     }
 }
 
@@ -58,14 +61,15 @@ pub fn run(args: &Args) -> Result<()> {
         let bed = Bed::start(args, settings).await?;
         let audit = tempfile::tempdir().context("cannot make a folder for audit logs")?;
         let result = tests_on(&bed, args, settings, audit.path()).await;
-        let judged = match &bed.cluster {
-            Some(cluster) => {
-                judge::judge(cluster, audit.path(), args.cargo.is_empty() && result.is_ok()).await
+        if let Some(cluster) = &bed.cluster {
+            let whole = result.is_ok() && args.cargo.iter().all(|word| word == KEEP_GOING);
+            // The join with the permissions is young: its findings are told and fail no run yet.
+            if let Err(error) = judge::judge(cluster, audit.path(), whole).await {
+                println!("{error:#}");
             }
-            None => Ok(()),
-        };
+        }
         bed.stop().await?;
-        result.and(judged)
+        result
     })
 }
 
