@@ -68,8 +68,12 @@ async fn a_frozen_run_does_nothing_until_it_is_thawed() -> Result<()> {
         .start()?;
     stop.reached().await?;
     run.freeze().await?;
-    let state = std::fs::read_to_string(format!("/proc/{}/stat", run.pid()?))?;
-    assert!(state.contains(") T "), "{state}");
+    // A process that is about to run stops as soon as it does.
+    let state = format!("/proc/{}/stat", run.pid()?);
+    wait::until("the run to stand still", Duration::from_secs(5), async || {
+        Ok(std::fs::read_to_string(&state)?.contains(") T ").then_some(()))
+    })
+    .await?;
     stop.release();
     assert_eq!(left(&database).await?, 90);
     run.thaw().await?;
