@@ -83,6 +83,9 @@ pub async fn pgsweep(url: &str, arguments: &[&str]) -> Result<Said> {
     })
 }
 
+/// What only the transaction that ends a run has in the text of a statement: it gives the lease back.
+pub const CLOSES: &str = "SET holder = NULL, expires_at = NULL";
+
 /// One rule: what expired in `codes` an hour ago is deleted.
 pub const DELETE_OLD: &str = "
 - name: delete-old

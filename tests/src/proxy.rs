@@ -95,17 +95,27 @@ enum Moment {
     Commit(usize),
     /// The next one that runs a statement with this in its text.
     Statement(String),
+    /// The next `COMMIT` of a transaction that has run such a statement.
+    CommitOf(String),
 }
 
 impl Moment {
-    /// Whether it is `message`, with which there were so many `COMMIT`s.
-    fn is(&self, message: &Message, commits: usize) -> bool {
+    /// Whether it is `message`, before which there were these.
+    fn is(&self, message: &Message, earlier: &[Message]) -> bool {
+        let runs = |it: &Message, part: &str| {
+            it.runs_a_statement() && !it.text.starts_with("EXPLAIN") && it.text.contains(part)
+        };
         match self {
             Self::Number(number) => *number == message.number,
-            Self::Commit(number) => message.is_commit() && *number == commits,
-            Self::Statement(part) => {
-                let runs = message.runs_a_statement() && !message.text.starts_with("EXPLAIN");
-                runs && message.text.contains(part)
+            Self::Commit(number) => {
+                let commits = earlier.iter().filter(|it| it.is_commit()).count();
+                message.is_commit() && *number == commits + 1
+            }
+            Self::Statement(part) => runs(message, part),
+            Self::CommitOf(part) => {
+                let same = earlier.iter().rev().filter(|it| it.connection == message.connection);
+                let mut transaction = same.take_while(|it| !it.is_commit());
+                message.is_commit() && transaction.any(|it| runs(it, part))
             }
         }
     }
@@ -194,6 +204,12 @@ impl Proxy {
         self.stop(Moment::Commit(number), when)
     }
 
+    /// The same at the next `COMMIT` of a transaction that has run a statement with this in its text.
+    #[must_use]
+    pub fn stop_at_commit_of(&self, part: &str, when: When) -> Stop {
+        self.stop(Moment::CommitOf(part.to_owned()), when)
+    }
+
     /// The same at the next message that runs a statement with this in its text, and does not only
     /// ask how it would be run.
     #[must_use]
@@ -214,9 +230,10 @@ impl Proxy {
         self.cut_when(Moment::Number(number), when);
     }
 
-    /// Cuts the connection of the `COMMIT` of this number.
-    pub fn cut_at_commit(&self, number: usize, when: When) {
-        self.cut_when(Moment::Commit(number), when);
+    /// Cuts the connection of the next `COMMIT` of a transaction that has run a statement with this
+    /// in its text.
+    pub fn cut_at_commit_of(&self, part: &str, when: When) {
+        self.cut_when(Moment::CommitOf(part.to_owned()), when);
     }
 
     fn cut_when(&self, at: Moment, when: When) {

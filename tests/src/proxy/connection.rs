@@ -142,9 +142,7 @@ impl Upward<'_> {
         let mut log = self.shared.log();
         let number = log.messages.len() + 1;
         let message = Message { number, connection: self.number, kind: message.kind, text };
-        let earlier = log.messages.iter().filter(|it| it.is_commit()).count();
-        let commits = earlier + usize::from(message.is_commit());
-        let planned = log.plans.iter().position(|plan| plan.at.is(&message, commits));
+        let planned = log.plans.iter().position(|plan| plan.at.is(&message, &log.messages));
         log.messages.push(message);
         let planned = planned?;
         Some(log.plans.swap_remove(planned))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tests::Database;
@@ -169,45 +169,88 @@ async fn rows_that_are_locked_cannot_be_renewed_before_they_go() -> Result<()> {
     Ok(())
 }
 
-/// Makes it take a second to look through the table: a hundred rows before the others that are old
-/// and no session, with texts that are slow to compare.
-const SLOW: &str = "
-    ALTER TABLE sessions ADD big text;
+/// Before the others stands a row that is old and no session, with a text that is kept outside of
+/// the table.
+const FAR: &str = "
+    ALTER TABLE sessions ADD far text;
+    ALTER TABLE sessions ALTER far SET STORAGE EXTERNAL;
     DELETE FROM sessions;
-    INSERT INTO sessions SELECT n, 'none', now() - interval '2 days', repeat('x', 1000000) FROM generate_series(1001, 1100) AS n;
+    INSERT INTO sessions VALUES (1001, 'none', now() - interval '2 days', repeat('x', 10000));
     INSERT INTO sessions SELECT n, 'new', now() - interval '1 day', 'x' FROM generate_series(1, 5) AS n;
     ANALYZE sessions";
 
-/// A rule that looks at those texts, by an age that an index leads by, or else by the primary key.
-fn slow_rule(by_age: bool) -> Value {
+/// A rule that looks at that text, by an age that an index leads by, or else by the primary key.
+fn far_rule(by_age: bool) -> Value {
     let age = "{column: due, operator: OlderThan, age: 1h}";
     let age = if by_age { age.to_owned() } else { format!("{{anyOf: [{age}]}}") };
-    let slow: String =
-        (1..9).map(|n| format!(", {{column: big, operator: LessThan, value: z{n}}}")).collect();
     let rule = format!(
         "[{{name: delete-due, table: {{schema: public, name: sessions}}, action: {{delete: {{}}}},
-           where: [{age}{slow}, {{column: state, operator: Equals, value: new}}]}}]"
+           where: [{age}, {{column: far, operator: LessThan, value: z}}, {{column: state, operator: Equals, value: new}}]}}]"
     );
-    let patient = json!({"batchTimeout": "20s", "lockTimeout": "20s"});
+    let patient = json!({"batchTimeout": "1m", "lockTimeout": "1m", "statementTimeout": "1m"});
     with(policy(&rule), "/execution", patient)
 }
 
-/// Acts while a statement of a batch looks through the table: its snapshot is taken, and none of
-/// the rows that are due is locked. Fails when the statement has ended meanwhile.
-async fn inside_a_statement(database: &Database, last: &mut String, act: &str) -> Result<()> {
-    let begun = "SELECT coalesce(max(query_start::text), '') FROM pg_stat_activity
-                 WHERE datname = current_database() AND state = 'active' AND backend_xmin IS NOT NULL
-                   AND query LIKE 'WITH %batch AS MATERIALIZED%'";
-    let this: String = wait::until("a statement of a batch", Duration::from_secs(20), async || {
-        let this: String = database.scalar(begun).await?;
-        Ok((!this.is_empty() && this != *last).then_some(this))
+/// Keeps whoever reads the text of [`FAR`] waiting inside the statement: its snapshot is taken, and
+/// none of the rows that are due is locked.
+struct Hold<'a> {
+    database: &'a Database,
+    /// In a transaction that has the lock.
+    app: sqlx::PgConnection,
+    /// When the statement began that was met last.
+    last: String,
+}
+
+impl<'a> Hold<'a> {
+    async fn of(database: &'a Database) -> Result<Self> {
+        Ok(Self { database, app: lock(database).await?, last: String::new() })
+    }
+
+    /// Acts inside the next statement of a batch.
+    async fn act(&mut self, act: &str) -> Result<()> {
+        loop {
+            let (begun, query) = waiting(self.database).await?;
+            if query.contains("batch AS MATERIALIZED") && begun != self.last {
+                self.last = begun;
+                return self.database.execute(act).await;
+            }
+            self.pass().await?;
+        }
+    }
+
+    /// Lets whoever waits read once.
+    async fn pass(&mut self) -> Result<()> {
+        let (next, ()) = tokio::try_join!(lock(self.database), async {
+            while !waiting(self.database).await?.1.starts_with(LOCK) {}
+            Ok(sqlx::query("COMMIT").execute(&mut self.app).await.map(drop)?)
+        })?;
+        self.app = next;
+        Ok(())
+    }
+}
+
+const LOCK: &str = "BEGIN; REINDEX INDEX";
+
+/// What reading a text from outside of the table needs.
+async fn lock(database: &Database) -> Result<sqlx::PgConnection> {
+    let index = "SELECT indexrelid::regclass::text FROM pg_index
+                 WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'sessions'::regclass)";
+    let index: String = database.scalar(index).await?;
+    let mut app = sqlx::PgConnection::connect(&database.url()).await?;
+    let lock = format!("{LOCK} {index}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut app).await?;
+    Ok(app)
+}
+
+/// Waits until a statement waits for a lock. Returns when the newest of them began, and its text.
+async fn waiting(database: &Database) -> Result<(String, String)> {
+    let sql = "SELECT query_start::text, query FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'
+               ORDER BY query_start DESC LIMIT 1";
+    wait::until("a statement that waits", Duration::from_mins(1), async || {
+        Ok(sqlx::query_as(sql).fetch_optional(database.pool()).await?)
     })
-    .await?;
-    database.execute(act).await?;
-    let still: String = database.scalar(begun).await?;
-    ensure!(still == this, "the statement has ended too soon to tell");
-    *last = this;
-    Ok(())
+    .await
 }
 
 /// Each of these rows is due in the statement's snapshot, and none is when its turn comes.
@@ -217,12 +260,14 @@ async fn inside_a_statement(database: &Database, last: &mut String, act: &str) -
 async fn a_row_that_is_renewed_inside_the_statement_that_deletes_it_stays() -> Result<()> {
     for by_age in [true, false] {
         let database = silent_sessions().await?;
-        database.execute(SLOW).await?;
-        let run = Run::start(&slow_rule(by_age), &database.url(), &[])?;
+        database.execute(FAR).await?;
+        let mut hold = Hold::of(&database).await?;
+        let run = Run::start(&far_rule(by_age), &database.url(), &[])?;
         let renew = "UPDATE sessions SET due = now() + interval '1 hour' WHERE id = 2;
                      UPDATE sessions SET state = 'kept' WHERE id = 3;
                      UPDATE sessions SET id = 14, due = now() WHERE id = 4";
-        inside_a_statement(&database, &mut String::new(), renew).await?;
+        hold.act(renew).await?;
+        drop(hold);
         let ended = run.end().await?;
         assert_eq!(ended.code, Some(0), "{}", ended.output);
         assert_eq!(ended.rule("strategy"), if by_age { "Keyset" } else { "PrimaryKey" });
@@ -232,19 +277,23 @@ async fn a_row_that_is_renewed_inside_the_statement_that_deletes_it_stays() -> R
     Ok(())
 }
 
-/// What is there of the sessions that have nothing slow about them.
+/// What is there of the sessions that are about to go.
 async fn live(database: &Database) -> Result<Vec<i64>> {
     let all = sessions(database).await?;
     Ok(all.into_iter().filter(|id| *id < 1000).collect())
 }
 
+/// The row stays due.
+const TOUCH: &str = "UPDATE sessions SET due = due - interval '1 minute' WHERE id = 3";
+
 #[tokio::test]
 async fn a_row_that_is_touched_inside_the_statement_and_still_due_goes_later() -> Result<()> {
     let database = silent_sessions().await?;
-    database.execute(SLOW).await?;
-    let run = Run::start(&slow_rule(true), &database.url(), &[])?;
-    let touch = "UPDATE sessions SET due = due - interval '1 minute' WHERE id = 3";
-    inside_a_statement(&database, &mut String::new(), touch).await?;
+    database.execute(FAR).await?;
+    let mut hold = Hold::of(&database).await?;
+    let run = Run::start(&far_rule(true), &database.url(), &[])?;
+    hold.act(TOUCH).await?;
+    drop(hold);
     let ended = run.end().await?;
     assert_eq!((ended.code, live(&database).await?), (Some(0), vec![]), "{}", ended.output);
     assert_eq!((ended.rule("affected"), ended.rule("failed")), (&json!(5), &json!(0)));
@@ -256,14 +305,14 @@ async fn a_row_that_is_touched_inside_the_statement_and_still_due_goes_later() -
 #[tokio::test]
 async fn a_row_that_the_app_keeps_writing_is_left_for_the_next_run() -> Result<()> {
     let database = silent_sessions().await?;
-    database.execute(SLOW).await?;
-    let run = Run::start(&slow_rule(true), &database.url(), &[])?;
-    let mut last = String::new();
+    database.execute(FAR).await?;
+    let mut hold = Hold::of(&database).await?;
+    let run = Run::start(&far_rule(true), &database.url(), &[])?;
     // The first pass, its end, and the second pass.
     for _ in 0..3 {
-        let touch = "UPDATE sessions SET due = due - interval '1 minute' WHERE id = 3";
-        inside_a_statement(&database, &mut last, touch).await?;
+        hold.act(TOUCH).await?;
     }
+    drop(hold);
     let ended = run.end().await?;
     assert_eq!((ended.code, live(&database).await?), (Some(0), vec![3]), "{}", ended.output);
     assert_eq!((ended.rule("failed"), ended.rule("stopReason")), (&json!(0), &json!("Blocked")));
