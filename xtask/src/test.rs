@@ -61,15 +61,15 @@ pub fn run(args: &Args) -> Result<()> {
         let bed = Bed::start(args, settings).await?;
         let audit = tempfile::tempdir().context("cannot make a folder for audit logs")?;
         let result = tests_on(&bed, args, settings, audit.path()).await;
-        if let Some(cluster) = &bed.cluster {
-            let whole = result.is_ok() && args.cargo.iter().all(|word| word == KEEP_GOING);
-            // The join with the permissions is young: its findings are told and fail no run yet.
-            if let Err(error) = judge::judge(cluster, audit.path(), whole).await {
-                println!("{error:#}");
+        let verdict = match &bed.cluster {
+            Some(cluster) => {
+                let whole = result.is_ok() && args.cargo.iter().all(|word| word == KEEP_GOING);
+                judge::judge(cluster, audit.path(), whole).await
             }
-        }
+            None => Ok(()),
+        };
         bed.stop().await?;
-        result
+        result.and(verdict)
     })
 }
 

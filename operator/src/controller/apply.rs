@@ -19,7 +19,7 @@ use super::build::{Applied, Built, DesiredCronJob, Resources, WantedCronJob};
 use super::observe::{Observed, ObservedCronJob};
 use super::refusal::{is_transient, words};
 use crate::metrics::Metrics;
-use decision::{Decision, Suspension, decide, decide_suspension};
+use decision::{Decision, Suspension, decide, decide_suspension, is_told_first};
 
 pub use job::AppliedPreflight;
 pub use places::Places;
@@ -117,10 +117,12 @@ impl Resources<Applied> {
     }
 }
 
-/// Brings the cluster to what was built.
+/// Brings the cluster to what was built. What should be told first is done at once where a failure
+/// is `lasting`: it may be that nothing can be told.
 pub async fn apply(
     built: Resources<Built>,
     observed: &Observed,
+    lasting: Option<&str>,
     places: &Places,
     metrics: &Metrics,
     client: &Client,
@@ -128,7 +130,9 @@ pub async fn apply(
     let Resources { cron_job, preflight, run, gate } = built;
     job::settle(places, observed, gate.as_ref());
     let cron_job = match cron_job {
-        WantedCronJob::Exactly(desired) => apply_cron_job(&desired, observed, client).await?,
+        WantedCronJob::Exactly(desired) => {
+            apply_cron_job(&desired, observed, lasting, client).await?
+        }
         WantedCronJob::Suspended => suspend_cron_job(observed, client).await?,
     };
     let AppliedCronJob::Current { reference, change } = &cron_job else {
@@ -157,16 +161,25 @@ pub async fn apply(
 async fn apply_cron_job(
     desired: &DesiredCronJob,
     observed: &Observed,
+    lasting: Option<&str>,
     client: &Client,
 ) -> Result<AppliedCronJob, ApplyError> {
     let name = &observed.policy.name;
     let api = Api::<CronJob>::namespaced(client.clone(), &name.namespace);
     let existing = observed.cron_job.as_deref();
+    let as_it_is = |existing| {
+        let reference = reference(existing);
+        Ok(AppliedCronJob::Current { reference, change: None })
+    };
+    if let Some(existing) = existing
+        && lasting.is_none()
+        && is_told_first(&observed.policy, desired, existing)
+    {
+        return as_it_is(existing);
+    }
     let decision = decide(&observed.policy, desired, existing);
     let written = match (decision, existing) {
-        (Decision::Keep, Some(existing)) => {
-            return Ok(AppliedCronJob::Current { reference: reference(existing), change: None });
-        }
+        (Decision::Keep, Some(existing)) => return as_it_is(existing),
         (Decision::Wait, _) => return Err(ApplyError::AwaitCronJob),
         (Decision::Refuse, _) => return Ok(AppliedCronJob::Refused(name_conflict(observed))),
         (Decision::Replace | Decision::Correct, Some(existing)) => {

@@ -13,6 +13,7 @@ mod schedule;
 mod status;
 pub mod words;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
@@ -72,8 +73,10 @@ pub async fn publish(
     metrics: &Metrics,
     client: &Client,
 ) -> Result<bool, PublishError> {
-    for draft in &publication.events {
-        let event = draft.event(&observed.policy, observed.now);
+    for (draft, place) in publication.events.iter().zip(0..) {
+        // Where times are equal, kubectl shows events in no order.
+        let time = observed.now.checked_add(SignedDuration::from_micros(place));
+        let event = draft.event(&observed.policy, time.unwrap_or(observed.now));
         create_event(draft.reason, &event, lasting, &observed.policy, client).await?;
     }
     // Until the status is written they all can come again.

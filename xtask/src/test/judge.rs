@@ -13,8 +13,8 @@ use tests::cluster::Cluster;
 /// The operator's account, as the chart names it.
 const ACCOUNT: &str = "pgsweep-operator";
 
-/// Prints what is found; it is an error where there is anything. Permissions are joined with what was asked for only after
-/// the `whole` suite: a part of it does not use all of them.
+/// Prints what is found; it is an error where there is anything. Permissions are joined with what was
+/// asked for only after the `whole` suite: a part of it does not use all of them.
 pub async fn judge(cluster: &Cluster, folder: &Path, whole: bool) -> Result<()> {
     let mut clusters = audit::collected(folder).await?;
     clusters.push(audit::logs(cluster)?);

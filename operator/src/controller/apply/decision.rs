@@ -1,7 +1,7 @@
 //! What to do with the CronJob: a table over what should be and what is. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use policy::{ANNOTATION_BUILD_HASH, CronJobRef};
+use policy::{ANNOTATION_BUILD_HASH, CronJobRef, condition};
 
 use crate::controller::build::DesiredCronJob;
 use crate::controller::observe::{ObservedCronJob, ObservedPolicy, Ownership};
@@ -75,6 +75,26 @@ fn has_metadata(observed: &ObjectMeta, desired: &ObjectMeta) -> bool {
         && desired.annotations.iter().flatten().all(|(name, value)| annotation(name) == Some(value))
 }
 
+/// Whether the CronJob is about to be held back although the policy was not edited, and the status
+/// says that it runs: that is to be taken back first.
+pub fn is_told_first(
+    policy: &ObservedPolicy,
+    desired: &DesiredCronJob,
+    observed: &ObservedCronJob,
+) -> bool {
+    let is_as_told =
+        policy.status.cron_job_ref.as_ref().is_some_and(|last| {
+            last.uid == observed.uid() && last.generation == observed.generation()
+        });
+    let suspend = desired.object.spec.as_ref().and_then(|spec| spec.suspend);
+    let is_promised = policy.status.conditions.iter().any(|it| {
+        it.type_ == condition::READY
+            && it.status == "True"
+            && it.observed_generation == Some(policy.generation)
+    });
+    is_as_told && is_promised && suspend == Some(true) && !observed.suspended
+}
+
 /// What to do with the CronJob of a policy that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspension {
@@ -109,6 +129,8 @@ pub fn decide_suspension(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::controller::examples;
 
@@ -195,6 +217,27 @@ mod tests {
             policy.status.cron_job_ref.as_mut().expect("a CronJob").hash.clear();
         });
         assert_eq!(old, Decision::Correct);
+    }
+
+    #[test]
+    fn a_promise_is_taken_back_before_the_cron_job_is_held_back() {
+        let told_first = |generation, status: &str| {
+            let (mut policy, mut desired, observed) = steady();
+            desired.object.spec.as_mut().expect("a spec").suspend = Some(true);
+            policy.status.conditions = serde_json::from_value(json!([{
+                "type": condition::READY, "status": status, "reason": "Any", "message": "",
+                "observedGeneration": generation, "lastTransitionTime": "2026-11-21T03:00:00Z"
+            }]))
+            .expect("conditions");
+            let mut edited = observed.clone();
+            edited.metadata.generation = Some(5);
+            assert!(!is_told_first(&policy, &desired, &edited));
+            is_told_first(&policy, &desired, &observed)
+        };
+        assert!(told_first(3, "True"));
+        assert!(!told_first(3, "False"));
+        // It was said of the policy of before an edit, and is no word about this one.
+        assert!(!told_first(2, "True"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn conditions(
     status: &CleanupPolicyStatus,
     runs: &[FinishedRun],
 ) -> Vec<Condition> {
-    let (ready, also) = ready::ready(observed, validated, applied);
+    let (ready, also) = ready::ready(observed, validated, applied, status.last_run.as_ref());
     let also = also.map(|kind| (kind, Saying { status: "True", ..ready.clone() }));
     let mut all = vec![stamped(observed, condition::READY, ready)];
     all.extend(approved::approved(observed, validated, applied));

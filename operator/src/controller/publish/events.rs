@@ -68,7 +68,7 @@ impl EventDraft {
 }
 
 /// Everything that `status` says and the status before it did not; `missed` are the slots that it
-/// counts as missed.
+/// counts as missed. In the order in which one reads them.
 pub fn drafts(
     observed: &Observed,
     status: &CleanupPolicyStatus,
@@ -79,9 +79,10 @@ pub fn drafts(
     let mut drafts = Vec::new();
     drafts.extend(about_policy::cron_job_drafts(observed, applied));
     drafts.extend(about_policy::suspension_draft(observed));
+    // Approval is asked for after the preflight that it is about.
+    drafts.extend(about_preflight::preflight_drafts(observed, status));
     drafts.extend(about_policy::ready_draft(observed, status, applied));
     drafts.extend(about_policy::approved_draft(observed, status));
-    drafts.extend(about_preflight::preflight_drafts(observed, status));
     drafts.extend(about_run::missed_draft(missed));
     drafts.extend(about_run::stuck_drafts(observed));
     drafts.extend(runs.iter().map(about_run::run_draft));

@@ -2,7 +2,7 @@
 //! is from that. What is said first hides what comes after it. Pure.
 
 use jiff::Timestamp;
-use policy::{Mode, condition, reason};
+use policy::{Mode, RunStatus, condition, reason};
 
 use super::{LONGEST_MESSAGE, Saying, cut, find};
 use crate::controller::apply::{AppliedCronJob, AppliedPreflight};
@@ -23,10 +23,11 @@ pub(super) fn ready(
     observed: &Observed,
     validated: &Result<ValidPolicy, InvalidPolicy>,
     applied: &Resources<Applied>,
+    last_run: Option<&RunStatus>,
 ) -> (Saying, Option<&'static str>) {
     let (mut saying, also) = match validated {
         Err(invalid) => (of_wrong_policy(invalid, applied), Some(condition::STALLED)),
-        Ok(valid) => of_right_policy(observed, valid, applied),
+        Ok(valid) => of_right_policy(observed, valid, applied, last_run),
     };
     if saying.status != "True" && is_suspended(observed) {
         let room = LONGEST_MESSAGE.saturating_sub(SUSPENDED_TOO.len());
@@ -52,6 +53,7 @@ fn of_right_policy(
     observed: &Observed,
     valid: &ValidPolicy,
     applied: &Resources<Applied>,
+    last_run: Option<&RunStatus>,
 ) -> (Saying, Option<&'static str>) {
     let reconciling = Some(condition::RECONCILING);
     if let Some(refusal) = applied.refusal() {
@@ -68,12 +70,12 @@ fn of_right_policy(
         Some(hold) => of_hold(hold, valid, applied),
         None if valid.spec.suspend => {
             let message = format!(
-                "suspended by spec.suspend: no scheduled run begins, runNow still works; a run: {}",
-                would(valid, applied)
+                "suspended by spec.suspend: no scheduled run begins, runNow still works{}",
+                outlook("; a run", valid, applied, last_run)
             );
             (Saying::new("True", reason::SUSPENDED, message), None)
         }
-        None => (Saying::new("True", reason::SCHEDULED, schedule(valid, applied)), None),
+        None => (Saying::new("True", reason::SCHEDULED, schedule(valid, applied, last_run)), None),
     }
 }
 
@@ -123,10 +125,31 @@ fn preflighting(applied: &Resources<Applied>) -> String {
     }
 }
 
-fn schedule(valid: &ValidPolicy, applied: &Resources<Applied>) -> String {
+fn schedule(
+    valid: &ValidPolicy,
+    applied: &Resources<Applied>,
+    last_run: Option<&RunStatus>,
+) -> String {
     let schedule = valid.policy.schedule();
     let (expression, zone) = (schedule.expression(), schedule.time_zone());
-    format!("runs at \"{expression}\" ({zone}): {}", would(valid, applied))
+    format!("runs at \"{expression}\" ({zone}){}", outlook("", valid, applied, last_run))
+}
+
+/// What the last run did, where it is no older than the plan of these rules; else what `a_run` would do.
+fn outlook(
+    a_run: &str,
+    valid: &ValidPolicy,
+    applied: &Resources<Applied>,
+    last_run: Option<&RunStatus>,
+) -> String {
+    let time = |text: &str| text.parse::<Timestamp>().ok();
+    let planned = applied.gate.as_ref().and_then(|gate| time(&gate.plan_of(valid)?.time));
+    match last_run.and_then(|run| Some((run, run.start_time.as_deref()?))) {
+        Some((run, began)) if planned.is_some() && time(began) >= planned => {
+            format!("; last run, at {began}, {}: {}", run.result.as_str(), run.message)
+        }
+        _ => format!("{a_run}: {}", would(valid, applied)),
+    }
 }
 
 /// What a run would do, by the newest preflight; without one what there is to run.

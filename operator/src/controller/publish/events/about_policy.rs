@@ -63,12 +63,13 @@ pub(super) fn cron_job_drafts(
     edited.into_iter().chain((!is_by_gate(observed, applied)).then(updated)).collect()
 }
 
-/// The gate alone was opened or shut, of which other events tell.
+/// The gate alone was opened or shut, of which other events tell. That it is shut the status says
+/// before it is done.
 fn is_by_gate(observed: &Observed, applied: &Resources<Applied>) -> bool {
     let status = &observed.policy.status;
     let was_held = ready(&status.conditions).is_some_and(|last| HELD.contains(&&*last.reason));
     let is_held = applied.gate.as_ref().is_some_and(|gate| gate.hold.is_some());
-    status.observed_generation == Some(observed.policy.generation) && was_held != is_held
+    status.observed_generation == Some(observed.policy.generation) && (was_held || is_held)
 }
 
 fn ready(conditions: &[Condition]) -> Option<&Condition> {
@@ -92,19 +93,20 @@ pub(super) fn ready_draft(
         return (!told).then_some(draft);
     }
     let (reason, note) = match now.reason.as_str() {
-        reason::INVALID_SPEC => (event::INVALID_SPEC, &now.message),
-        reason::INVALID_SCHEDULE => (event::INVALID_SCHEDULE, &now.message),
-        reason::SECRET_MISSING => (event::SECRET_MISSING, &now.message),
-        reason::NAME_CONFLICT => (event::NAME_CONFLICT, &now.message),
+        reason::INVALID_SPEC => (event::INVALID_SPEC, now.message.clone()),
+        reason::INVALID_SCHEDULE => (event::INVALID_SCHEDULE, now.message.clone()),
+        reason::SECRET_MISSING => (event::SECRET_MISSING, now.message.clone()),
+        reason::NAME_CONFLICT => (event::NAME_CONFLICT, now.message.clone()),
         reason::APPROVAL_PENDING => {
             let approved = find(&status.conditions, condition::APPROVED)?;
-            (event::APPROVAL_REQUIRED, &approved.message)
+            // kubectl shows events as a table; to a shell the rest of the line is a comment.
+            (event::APPROVAL_REQUIRED, approved.message.replace('\n', " # "))
         }
         _ => return None,
     };
     let told =
         before.is_some_and(|before| before.reason == now.reason && before.message == now.message);
-    (!told).then(|| warning(reason, observed, before, note.clone(), "Check"))
+    (!told).then(|| warning(reason, observed, before, note, "Check"))
 }
 
 /// What stood before tells one Secret that went missing from the next; unlike the time of this

@@ -139,7 +139,27 @@ fn a_refused_suspension_is_told_beside_what_is_wrong() {
         message: "the API server refused it".into(),
     };
     let applied = Resources { cron_job: AppliedCronJob::Refused(refusal), ..applied() };
-    let (saying, also) = ready(&observed, &validate(&observed.policy), &applied);
+    let (saying, also) = ready(&observed, &validate(&observed.policy), &applied, None);
     assert_eq!((saying.reason.as_str(), also), (reason::INVALID_SPEC, Some(condition::STALLED)));
     assert!(saying.message.ends_with("the old rules may run on: the API server refused it"));
+}
+
+#[test]
+fn after_a_run_the_message_tells_of_it_and_no_more_of_the_plan() {
+    let mut observed = examples::observed();
+    observed.jobs = vec![examples::ended("job-1", 60, "").into()];
+    let report = serde_json::to_string(&examples::report("job-1")).expect("JSON");
+    observed.pods = vec![examples::ended_pod("job-1", 0, &report)];
+    let message = |observed: &mut Observed| {
+        let conditions = told(observed).status.conditions;
+        find(&conditions, condition::READY).expect("a condition").message.clone()
+    };
+    let mut failed = observed.clone();
+    failed.jobs = vec![examples::ended("job-1", 60, "BackoffLimitExceeded").into()];
+    failed.pods = vec![examples::ended_pod("job-1", 12, "")];
+    // A plan that was made after it is what counts now.
+    let mut planned = observed.clone();
+    planned.policy.status.plan.as_mut().expect("a plan").time = examples::now().to_string();
+    let messages = [&mut observed, &mut failed, &mut planned].map(message);
+    insta::assert_yaml_snapshot!(messages);
 }

@@ -150,7 +150,8 @@ fn what_waits_for_approval_is_told_with_the_command_and_so_is_its_approval() {
     let required = required.expect("an event");
     assert!(required.is_warning);
     let approved = find(&waits.status.conditions, condition::APPROVED).expect("a condition");
-    assert_eq!(required.note, approved.message);
+    let (command, rest) = approved.message.split_once('\n').expect("two lines");
+    assert_eq!(required.note, format!("{command} # {rest}"));
     assert!(told(&mut observed).events.is_empty());
 
     let hash = examples::valid().policy.rules_hash().to_owned();
