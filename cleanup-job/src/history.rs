@@ -83,7 +83,7 @@ fn table(runs: &[PastRun]) -> String {
                 Cell::new(report.result.as_str()),
                 Cell::new(report.stop_reason.as_str()),
                 output::number(report.rows_affected()),
-                output::number(report.rows_remaining()),
+                report.rows_remaining().map_or_else(|| Cell::new(""), output::number),
                 Cell::new(format!("{:.1}", report.duration_seconds)),
             ],
             State::UnderWay => ["under way", "", "", "", ""].map(Cell::new),

@@ -100,7 +100,7 @@ pub struct RuleOutcome {
     /// Rows that the app held during both passes.
     #[serde(default)]
     pub skipped_locked: i64,
-    /// How the rows were found.
+    /// How the rows were found; absent where the run ended before they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// Why the rule ended.
@@ -309,10 +309,14 @@ impl RunReport {
         self.sum(|rule| rule.affected)
     }
 
-    /// Rows that the rules still hold.
+    /// Rows that the rules still hold; nothing where the run ended before they were counted.
     #[must_use]
-    pub fn rows_remaining(&self) -> i64 {
-        self.sum(|rule| rule.remaining)
+    pub fn rows_remaining(&self) -> Option<i64> {
+        let is_counted =
+            |rule: &RuleOutcome| rule.strategy.is_some() || rule.matched > 0 || rule.affected > 0;
+        // What was left out to fit may have told.
+        let known = self.truncated || self.rules.iter().any(is_counted);
+        known.then(|| self.sum(|rule| rule.remaining))
     }
 
     /// How long the oldest row that is left has been due, in seconds.

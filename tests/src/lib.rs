@@ -61,6 +61,7 @@ pub mod shop;
 mod skip;
 pub mod tls;
 pub mod tools;
+pub mod tour;
 pub mod wait;
 
 pub use cluster::Cluster;

@@ -16,6 +16,7 @@ mod generate;
 mod image;
 mod process;
 mod test;
+mod tour;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Check,
     /// Writes the files that are made from code: the CRD, its chart copy, the policy reference
     Generate,
+    /// Goes the tour of docs/tour.md on a Kubernetes and writes what it shows
+    Tour(tour::Args),
     /// Builds the images of a release and says where they are
     Image,
     /// Starts or stops a Kubernetes of your own
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run_all(),
         Command::Check => check::run(),
         Command::Generate => generate::run(),
+        Command::Tour(args) => tour::run(&args),
         Command::Image => image::run(),
         Command::Cluster(action) => cluster::run(&action),
         Command::Bench(what) => bench::run(&what),

@@ -74,7 +74,7 @@ impl Outcome {
             failed: 0,
             batches: 0,
             skipped_locked: 0,
-            strategy: Some(policy::Strategy::Keyset),
+            strategy: None,
             stop_reason: None,
             sql_state: String::new(),
             message: String::new(),

@@ -222,8 +222,9 @@ pub struct RunStatus {
     pub rows_matched: i64,
     /// Rows that were changed.
     pub rows_affected: i64,
-    /// Rows that the rules still hold.
-    pub rows_remaining: i64,
+    /// Rows that the rules still hold; absent where the run ended before they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_remaining: Option<i64>,
     /// How long the oldest row that is left has been due, in seconds.
     pub oldest_overdue_seconds: i64,
     /// When it began (RFC 3339).
@@ -261,8 +262,9 @@ pub struct HistoryEntry {
     pub stop_reason: StopReason,
     /// Rows that were changed.
     pub rows_affected: i64,
-    /// Rows that the rules still hold.
-    pub rows_remaining: i64,
+    /// Rows that the rules still hold; absent where the run ended before they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_remaining: Option<i64>,
     /// When it began (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<String>,

@@ -144,6 +144,20 @@ fn a_run_counts_what_its_rules_count() {
     );
     let report = report(rules.to_vec(), "");
     assert_eq!(report.rows_matched(), i64::MAX, "and no sum panics");
-    assert_eq!((report.rows_affected(), report.rows_remaining()), (107, 24));
+    assert_eq!((report.rows_affected(), report.rows_remaining()), (107, Some(24)));
     assert_eq!(report.oldest_overdue_seconds(), 900, "the oldest of all, not a sum");
+}
+
+#[test]
+fn what_was_not_counted_is_no_zero() {
+    let counted = RuleOutcome { matched: 0, affected: 0, remaining: 0, ..rule("r".to_owned(), "") };
+    let not_counted = RuleOutcome { strategy: None, ..counted.clone() };
+    let remaining = |rules: &[&RuleOutcome], truncated| {
+        let rules = rules.iter().map(|rule| (*rule).clone()).collect();
+        RunReport { truncated, ..report(rules, "") }.rows_remaining()
+    };
+    assert_eq!(remaining(&[&not_counted, &not_counted], false), None);
+    assert_eq!(remaining(&[], false), None);
+    assert_eq!(remaining(&[&counted, &not_counted], false), Some(0));
+    assert_eq!(remaining(&[&not_counted], true), Some(0));
 }

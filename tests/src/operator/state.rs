@@ -14,7 +14,7 @@
 //! events there are of each kind, and what they say. See [`super::Tally`] for how many objects were
 //! made and deleted on the way.
 
-mod words;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};

@@ -141,7 +141,7 @@ fn of_ledger(earlier: &EarlierRun) -> HistoryEntry {
         result: earlier.result,
         stop_reason: earlier.stop_reason,
         rows_affected: 0,
-        rows_remaining: 0,
+        rows_remaining: None,
         start_time: None,
         duration_seconds: 0.0,
     };
@@ -191,7 +191,7 @@ pub fn rows_left(history: &[HistoryEntry]) -> impl Iterator<Item = i64> {
             matches!(entry.result, RunResult::Succeeded | RunResult::PartiallySucceeded);
         came_to_its_end && entry.trigger.is_some() && !entry.is_unreported
     });
-    telling.map(|entry| entry.rows_remaining)
+    telling.filter_map(|entry| entry.rows_remaining)
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ fn finished(job: &ObservedJob, ending: &Ending, remains: Remains<'_>) -> Finishe
         message: words::cut(&conclusion.message, LONGEST_MESSAGE),
         rows_matched: count(RunReport::rows_matched),
         rows_affected: count(RunReport::rows_affected),
-        rows_remaining: count(RunReport::rows_remaining),
+        rows_remaining: report.as_ref().and_then(RunReport::rows_remaining),
         oldest_overdue_seconds: count(RunReport::oldest_overdue_seconds),
         start_time,
         duration_seconds: report

@@ -75,7 +75,9 @@ impl Families {
         self.active_runs.add(&own, status.active.len());
         self.consecutive_failures.add(&own, status.consecutive_failures);
         self.missed_runs.add(&own, status.missed_runs);
-        for rule in status.last_run.iter().flat_map(|run| &run.rules) {
+        // Where nothing was counted, zero would be a word too many.
+        let counted = status.last_run.iter().filter(|run| run.rows_remaining.is_some());
+        for rule in counted.flat_map(|run| &run.rules) {
             self.rows_remaining.add(&with("rule", &rule.name), rule.remaining);
             self.oldest_overdue.add(&with("rule", &rule.name), rule.oldest_overdue_seconds);
         }

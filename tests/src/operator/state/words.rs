@@ -5,18 +5,27 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 /// Units of the durations that reports and conditions speak of.
-const UNITS: [&str; 6] = ["ms", "s", "min", "h", "d", "seconds"];
+const UNITS: &[&str] = &["ms", "s", "min", "h", "d", "seconds"];
+/// Those of them in which what was done just now is told.
+const SHORT_UNITS: &[&str] = &["ms", "s", "min", "seconds"];
 
 /// What is known of a namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Words {
-    namespace: String,
+pub(crate) struct Words {
+    /// Nothing where its name is the same each time.
+    namespace: Option<String>,
     policies: BTreeSet<String>,
+    units: &'static [&'static str],
 }
 
 impl Words {
     pub(super) fn of(namespace: &str, policies: BTreeSet<String>) -> Self {
-        Self { namespace: namespace.to_owned(), policies }
+        Self { namespace: Some(namespace.to_owned()), policies, units: UNITS }
+    }
+
+    /// For what programs print: names of namespaces and durations of days stay.
+    pub(crate) fn of_session(policies: BTreeSet<String>) -> Self {
+        Self { namespace: None, policies, units: SHORT_UNITS }
     }
 
     /// An object in which durations are what a user set.
@@ -32,8 +41,8 @@ impl Words {
     }
 
     /// What is written for people.
-    pub(super) fn of_text(&self, text: &str) -> String {
-        without_durations(&self.names(text))
+    pub(crate) fn of_text(&self, text: &str) -> String {
+        without_durations(&self.names(text), self.units)
     }
 
     fn names(&self, text: &str) -> String {
@@ -49,7 +58,7 @@ impl Words {
     }
 
     fn name(&self, word: &str) -> String {
-        if word == self.namespace {
+        if self.namespace.as_deref() == Some(word) {
             return "<namespace>".to_owned();
         }
         if is_uid(word) {
@@ -133,12 +142,12 @@ fn is_time(word: &str) -> bool {
         })
 }
 
-fn without_durations(text: &str) -> String {
+fn without_durations(text: &str, units: &[&str]) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in text.split(' ') {
         let unit = word.trim_end_matches([',', '.', ';', ':', ')', '"']);
         match words.last_mut() {
-            Some(number) if UNITS.contains(&unit) && is_number(number) => {
+            Some(number) if units.contains(&unit) && is_number(number) => {
                 *number = format!("<duration>{}", &word[unit.len()..]);
             }
             _ => words.push(word.to_owned()),

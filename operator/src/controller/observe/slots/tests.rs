@@ -142,7 +142,7 @@ fn forbid_is_known_by_the_history_when_the_job_is_gone() {
         result: policy::RunResult::Succeeded,
         stop_reason: policy::StopReason::Drained,
         rows_affected: 0,
-        rows_remaining: 0,
+        rows_remaining: Some(0),
         start_time: Some(at("02:05:03").to_string()),
         duration_seconds: 900.0,
     }];

@@ -77,10 +77,12 @@ fn tells_backlog(run: &FinishedRun) -> bool {
 
 fn backlog(run: &RunStatus, history: &[policy::HistoryEntry]) -> Saying {
     let job = &run.job_name;
-    if run.rows_remaining == 0 {
+    // A run that came to its end has counted.
+    let remaining = run.rows_remaining.unwrap_or_default();
+    if remaining == 0 {
         return Saying::new("True", reason::DRAINED, format!("Job {job} left no row that was due"));
     }
-    let mut left = format!("{} that are due were left by Job {job}", rows(run.rows_remaining));
+    let mut left = format!("{} that are due were left by Job {job}", rows(remaining));
     if run.oldest_overdue_seconds > 0 {
         left = format!("{left}, the oldest since {}", span(run.oldest_overdue_seconds));
     }
