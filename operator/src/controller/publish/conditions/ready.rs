@@ -70,8 +70,8 @@ fn of_right_policy(
         Some(hold) => of_hold(hold, valid, applied),
         None if valid.spec.suspend => {
             let message = format!(
-                "suspended by spec.suspend: no scheduled run begins, runNow still works{}",
-                outlook("; a run", valid, applied, last_run)
+                "suspended by spec.suspend: no scheduled run begins, runNow still works; a run: {}",
+                outlook(valid, applied, last_run)
             );
             (Saying::new("True", reason::SUSPENDED, message), None)
         }
@@ -132,23 +132,23 @@ fn schedule(
 ) -> String {
     let schedule = valid.policy.schedule();
     let (expression, zone) = (schedule.expression(), schedule.time_zone());
-    format!("runs at \"{expression}\" ({zone}){}", outlook("", valid, applied, last_run))
+    format!("runs at \"{expression}\" ({zone}): {}", outlook(valid, applied, last_run))
 }
 
-/// What the last run did, where it is no older than the plan of these rules; else what `a_run` would do.
+/// What a run would do, and what the last one of these rules did since that was seen.
 fn outlook(
-    a_run: &str,
     valid: &ValidPolicy,
     applied: &Resources<Applied>,
     last_run: Option<&RunStatus>,
 ) -> String {
+    let would = would(valid, applied);
     let time = |text: &str| text.parse::<Timestamp>().ok();
     let planned = applied.gate.as_ref().and_then(|gate| time(&gate.plan_of(valid)?.time));
     match last_run.and_then(|run| Some((run, run.start_time.as_deref()?))) {
         Some((run, began)) if planned.is_some() && time(began) >= planned => {
-            format!("; last run, at {began}, {}: {}", run.result.as_str(), run.message)
+            format!("{would}; last run, at {began}, {}: {}", run.result.as_str(), run.message)
         }
-        _ => format!("{a_run}: {}", would(valid, applied)),
+        _ => would,
     }
 }
 

@@ -145,7 +145,7 @@ fn a_refused_suspension_is_told_beside_what_is_wrong() {
 }
 
 #[test]
-fn after_a_run_the_message_tells_of_it_and_no_more_of_the_plan() {
+fn after_a_run_the_message_tells_of_it_too() {
     let mut observed = examples::observed();
     observed.jobs = vec![examples::ended("job-1", 60, "").into()];
     let report = serde_json::to_string(&examples::report("job-1")).expect("JSON");
