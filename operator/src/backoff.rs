@@ -193,9 +193,13 @@ mod tests {
             assert_eq!(backoff.lasting(&name()), None, "{failures}");
             backoff.failed(&name(), Some("WriteCronJob"), None);
         }
+        backoff.doubt(&name());
         assert!(backoff.is_waiting(&name()) && backoff.lasting(&name()) == Some("WriteCronJob"));
+        backoff.failed(&name(), Some("WriteCronJob"), None);
+        assert!(backoff.is_doubted(&name()));
         backoff.forget(&name());
         assert!(!backoff.is_waiting(&name()) && backoff.lasting(&name()).is_none());
+        assert!(!backoff.is_doubted(&name()));
         let failure = backoff.failed(&name(), Some("WriteCronJob"), None);
         assert_eq!(failure.in_a_row, 1);
         assert!(failure.delay <= FIRST);

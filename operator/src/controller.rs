@@ -17,6 +17,7 @@ mod publish;
 pub mod refusal;
 mod replaced;
 mod stored;
+mod triggers;
 mod validate;
 mod watch;
 
@@ -24,16 +25,15 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{Lookup, ObjectRef};
 use kube::{Client, Resource as _};
 use policy::PolicyName;
 use runtime::admin::Readiness;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Scope;
@@ -44,6 +44,7 @@ use apply::{ApplyError, Places, Refusal};
 use observe::{ObserveError, Source};
 use publish::PublishError;
 use replaced::Replaced;
+use triggers::{Turns, pass_over, triggers};
 use watch::Caches;
 
 pub use build::JobSettings;
@@ -58,9 +59,6 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 /// So long reconciles may take to their end when the operator is to stop: with the lease to give back
 /// after it, less than the 30 s that Kubernetes leaves.
 const DRAIN: Duration = Duration::from_secs(15);
-/// Of the first look at all policies so many are due at a time: news must not wait behind all of
-/// them. Also what comes together in [`DEBOUNCE`], so fewer would hold the first look up.
-const FIRST_LOOKS: usize = 1024;
 /// So long a version that we have replaced is waited to go.
 const NEWS_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -96,13 +94,12 @@ struct Shared {
     backoff: Arc<Backoff>,
     places: Places,
     replaced: Replaced,
-    /// For the first look at each policy one, which every reconcile that ends gives back.
-    first_looks: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Shared {
     /// Nothing about a policy that is gone is worth keeping.
-    fn forget<K: kube::runtime::reflector::Lookup>(&self, gone: &ObjectRef<K>) {
+    fn forget<K: Lookup>(&self, gone: &ObjectRef<K>) {
         let namespace = gone.namespace.clone().unwrap_or_default();
         let gone = PolicyName { namespace, name: gone.name.clone() };
         self.backoff.forget(&gone);
@@ -307,9 +304,9 @@ pub async fn run(
         backoff,
         places,
         replaced: Replaced::default(),
-        first_looks: Arc::new(Semaphore::new(FIRST_LOOKS)),
+        turns: Turns::default(),
     });
-    let triggers = triggers(&policies, watches.triggers, Arc::clone(&shared.first_looks));
+    let triggers = triggers(&policies, watches.triggers, &shared.turns);
     let triggers = triggers.take_until(shutdown.clone().cancelled_owned());
     let outcomes = applier(
         |policy, shared| reconcile_in_time(policy, shared).boxed(),
@@ -320,8 +317,7 @@ pub async fn run(
         config,
     );
     let work = outcomes.for_each(|outcome| {
-        // Whatever it was about: a policy that is due twice is looked at once.
-        shared.first_looks.add_permits(1);
+        shared.turns.give_back();
         if let Err(ControllerError::ObjectNotFound(gone)) = outcome {
             shared.forget(&gone);
         }
@@ -341,73 +337,12 @@ pub async fn run(
     }
 }
 
-type Triggers = mpsc::Receiver<ObjectRef<StoredPolicy>>;
-
-/// Every policy will be looked at anyway, as soon as any is: what moves before that is in memory.
-/// Ends when there are no watches any more.
-async fn pass_over(triggers: &mut Triggers) {
-    while triggers.recv().await.is_some() {}
-}
-
-/// Every policy once, no more of them than `first_looks` has permits for; and those about which there
-/// is news, at once. Ends with the news.
-fn triggers(
-    policies: &Store<StoredPolicy>,
-    news: Triggers,
-    first_looks: Arc<Semaphore>,
-) -> impl Stream<Item = ObjectRef<StoredPolicy>> + use<> {
-    let known: Vec<_> = policies.state().iter().map(|policy| policy.reference()).collect();
-    let paced = stream::iter(known).then(move |policy| {
-        let turn = Arc::clone(&first_looks).acquire_owned();
-        async move {
-            if let Ok(turn) = turn.await {
-                turn.forget();
-            }
-            policy
-        }
-    });
-    let news =
-        stream::unfold(
-            news,
-            |mut news| async move { news.recv().await.map(|policy| (policy, news)) },
-        );
-    stream::select(paced, news)
-}
-
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
 
-    use kube::runtime::reflector::store::Writer;
-    use kube::runtime::watcher::Event;
-    use serde_json::json;
-
     use super::*;
     use crate::client::RequestError;
-
-    #[tokio::test]
-    async fn news_do_not_wait_behind_the_first_look_at_all_policies() {
-        let mut writer = Writer::new(());
-        for number in 0..5 {
-            let policy = json!({"metadata": {"namespace": "shop", "name": format!("p{number}")}});
-            let policy = serde_json::from_value(policy).expect("a policy");
-            writer.apply_watcher_event(&Event::Apply(policy));
-        }
-        let (tell, news) = mpsc::channel(1);
-        let permits = Arc::new(Semaphore::new(2));
-        let mut due = Box::pin(triggers(&writer.as_reader(), news, Arc::clone(&permits)));
-        let mut first = due.by_ref().take(2).collect::<Vec<_>>().await;
-        assert_eq!(due.next().now_or_never(), None);
-        tell.send(ObjectRef::new("edited").within("shop")).await.expect("somebody who listens");
-        assert_eq!(due.next().await.expect("the news").name, "edited");
-        assert_eq!(due.next().now_or_never(), None);
-        permits.add_permits(3);
-        drop(tell);
-        first.extend(due.collect::<Vec<_>>().await);
-        let mut names: Vec<_> = first.iter().map(|policy| policy.name.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["p0", "p1", "p2", "p3", "p4"]);
-    }
 
     #[test]
     fn an_error_says_each_thing_once() {

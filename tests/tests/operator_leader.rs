@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tests::api_proxy::{ApiProxy, Fault, Pick, Refusal, Verb};
+use tests::api_proxy::{ApiProxy, Fault, Pick, Refusal, Verb, When};
 use tests::cluster::Namespace;
 use tests::operator::{Bed, Operator};
 use tests::progress::say;
@@ -19,6 +19,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEW: Duration = Duration::from_secs(10);
 /// Between two looks of a standby, at most.
 const RETRY: Duration = Duration::from_secs(2);
+/// So long reconciles may take to their end at SIGTERM.
+const DRAIN: Duration = Duration::from_secs(15);
 /// For requests and processes of a machine that does much else: 3 s are the target, and what a test
 /// needs is only that a lease which is given back is taken before it would be over.
 const SLACK: Duration = Duration::from_secs(10);
@@ -343,6 +345,28 @@ async fn a_leader_that_cannot_renew_stops_writing_and_ends() -> Result<()> {
         ensure!(last.as_str() < taken, "{last} after the other began at {taken}");
         scene.apply(&many(), JUNE).await?;
         standby.explain(scene.scheduled(&many(), JUNE).await)?;
+        Ok(())
+    })
+    .await
+}
+
+/// What its standby waits for must not wait for an API server that never answers.
+#[tokio::test]
+async fn a_leader_whose_writes_hang_still_gives_its_lease_back() -> Result<()> {
+    scene(async |scene| {
+        let proxy = ApiProxy::start(scene.bed.cluster())?;
+        let mut leader = scene.start("one", Some(&proxy)).await?;
+        lead(&leader, PATIENCE).await?;
+        let writes = Pick::of(Verb::Patch, "cronjobs");
+        let silent = proxy.fault(Fault::silence(writes, When::Before).always());
+        scene.apply(&many(), JANUARY).await?;
+        wait::until("a write to hang", PATIENCE, async || Ok((silent.count() >= 1).then_some(())))
+            .await?;
+        let ended = leader.term().await?;
+        assert_eq!(ended.code, Some(0), "{}", leader.said()?);
+        ensure!(ended.took < DRAIN + SLACK, "it took {:?}", ended.took);
+        let lease = scene.lease().await?;
+        assert!(lease["holderIdentity"].as_str().unwrap_or_default().is_empty(), "{lease}");
         Ok(())
     })
     .await

@@ -299,8 +299,53 @@ fn name_conflict(observed: &Observed) -> Refusal {
 }
 
 fn refused(what: &str, error: &kube::Error) -> Refusal {
+    let words = in_policy_terms(&words(error));
     Refusal {
         reason: reason::APPLY_FAILED,
-        message: format!("the API server refused {what}: {}", words(error)),
+        message: format!("the API server refused {what}: {words}"),
+    }
+}
+
+/// Names fields of the CronJob, or of a Job, by those of the policy that they were made of.
+fn in_policy_terms(words: &str) -> String {
+    const POD_TEMPLATE: &str = "spec.podTemplate.";
+    // Before each stands what it is the beginning of.
+    let ours = [
+        ("spec.jobTemplate.spec.template.spec.containers[0].", POD_TEMPLATE),
+        ("spec.jobTemplate.spec.template.spec.", POD_TEMPLATE),
+        ("spec.jobTemplate.spec.template.", POD_TEMPLATE),
+        ("spec.jobTemplate.spec.", "spec."),
+        ("spec.template.spec.containers[0].", POD_TEMPLATE),
+        ("spec.template.spec.", POD_TEMPLATE),
+        ("spec.template.", POD_TEMPLATE),
+    ];
+    ours.iter().fold(words.to_owned(), |words, (theirs, ours)| words.replace(theirs, ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_fields_of_the_policy() {
+        let says = |message: &str| {
+            let status = Status::failure(message, "Invalid").with_code(422);
+            refused("the CronJob", &kube::Error::Api(Box::new(status))).message
+        };
+        let pod = "spec.jobTemplate.spec.template";
+        assert_eq!(
+            says(&format!(
+                "[{pod}.labels: a, {pod}.spec.nodeSelector: b, {pod}.spec.containers[0].resources.limits: c]"
+            )),
+            "the API server refused the CronJob: [spec.podTemplate.labels: a, \
+             spec.podTemplate.nodeSelector: b, spec.podTemplate.resources.limits: c] (422 Invalid)"
+        );
+        assert_eq!(
+            says("spec.template.spec.tolerations[0].key: a, spec.schedule: b"),
+            "the API server refused the CronJob: spec.podTemplate.tolerations[0].key: a, \
+             spec.schedule: b (422 Invalid)"
+        );
     }
 }

@@ -129,9 +129,8 @@ impl Taken {
         if reason == "ApplyFailed" {
             // In Kubernetes' own words: of a map it names the map.
             let map = self.place.around().next().unwrap_or_default();
-            let map = map.rsplit('.').next().unwrap_or_default();
-            let named = [self.place.name().as_str(), map].iter().any(|name| message.contains(name));
-            ensure!(named, "told without its name");
+            let is_named = message.contains(&self.place.to_string()) || message.contains(&map);
+            ensure!(is_named, "told without its path");
             return Ok(());
         }
         let document = carried(&outcome.cron_job);
