@@ -1,10 +1,14 @@
 //! What the chart grants, joined with what operators asked for. Pure.
 //!
 //! A grant is one verb on one resource, of one role. It is used when a request was allowed that needs
-//! it: on a `ClusterRole`, a `list` or `watch` has to be one over all namespaces, and on a `Role` one
-//! of a namespace; of a rule with `resourceNames` the name has to be among them. One right shows in
-//! no request of its own: to write an owner reference with `blockOwnerDeletion`, as admission asks
-//! `update` on the owner's `finalizers` for it.
+//! it: on a `ClusterRole`, a `list` or `watch` of what is watched has to be one over all namespaces,
+//! and on a `Role` one of a namespace; of a rule with `resourceNames` the name has to be among them.
+//! Two rights show in no request of their own: to write an owner reference with `blockOwnerDeletion`,
+//! as admission asks `update` on the owner's `finalizers` for it; and to `create` what a server-side
+//! apply makes.
+//!
+//! The Roles of a release come after its pods and go before them: what is refused at home although it
+//! is granted there was asked meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
@@ -12,6 +16,9 @@ use std::fmt::{self, Display, Formatter};
 use serde_json::Value;
 
 use super::Entry;
+
+/// The status code of what has made something.
+const CREATED: u64 = 201;
 
 /// One verb on one resource, of one role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +69,7 @@ fn shown(verb: &str, group: &str, resource: &str) -> String {
 pub struct Permissions {
     uses: BTreeSet<Use>,
     /// Requests of the chart's account that RBAC refused, by what they asked for.
-    forbidden: BTreeMap<String, usize>,
+    forbidden: BTreeMap<String, (Use, usize)>,
     /// The chart's account, as the log names it.
     account: String,
     /// Where the operator itself lives.
@@ -79,18 +86,11 @@ impl Permissions {
 
     /// Takes a request into account.
     pub fn add(&mut self, entry: &Entry) {
-        if !entry.by_operator {
+        // Others have what a test, or another release, has given them.
+        if !entry.by_operator || entry.user != self.account {
             return;
         }
         let Entry { verb, group, resource, namespace, name, .. } = entry.clone();
-        if !entry.is_allowed {
-            // Others have what a test has given them.
-            if entry.user == self.account {
-                let asked = format!("{verb} {resource} {}", entry.uri);
-                *self.forbidden.entry(asked).or_default() += 1;
-            }
-            return;
-        }
         let is_wide = namespace.is_empty();
         // Where it is does not matter, but for what is at home; nor its name, but for leases.
         let is_lease = resource == "leases";
@@ -98,8 +98,16 @@ impl Permissions {
         let namespace = if at_home { namespace } else { String::new() };
         let name = if is_lease { name } else { String::new() };
         let asked = Use { verb, group, resource, is_wide, namespace, name };
+        if !entry.is_allowed {
+            let words = format!("{} {} {}", asked.verb, asked.resource, entry.uri);
+            self.forbidden.entry(words).or_insert((asked, 0)).1 += 1;
+            return;
+        }
         if entry.is_done() {
             self.uses.extend(owner_use(entry, &asked));
+        }
+        if entry.code == CREATED {
+            self.uses.insert(Use { verb: "create".to_owned(), ..asked.clone() });
         }
         self.uses.insert(asked);
     }
@@ -107,8 +115,9 @@ impl Permissions {
     /// What is granted and never used, what was used and is not granted, and what was refused.
     #[must_use]
     pub fn findings(&self, granted: &[Grant]) -> Vec<String> {
-        let unused =
-            granted.iter().filter(|grant| !self.uses.iter().any(|asked| self.needs(asked, grant)));
+        let unused = granted
+            .iter()
+            .filter(|grant| !self.uses.iter().any(|asked| self.needs(asked, grant, granted)));
         let mut findings: Vec<_> =
             unused.map(|grant| format!("granted and never used: {grant}")).collect();
         let beyond =
@@ -116,9 +125,13 @@ impl Permissions {
         findings.extend(beyond.map(|asked| format!("used and not granted: {asked}")));
         let secrets = self.uses.iter().filter(|asked| asked.resource.starts_with("secrets"));
         findings.extend(secrets.map(|asked| format!("asked for secrets: {}", asked.verb)));
-        findings.extend(
-            self.forbidden.iter().map(|(asked, times)| format!("refused {times} times: {asked}")),
-        );
+        let at_home = format!("Role in {}", self.home);
+        let refused = self.forbidden.iter().filter(|(_, (asked, _))| {
+            let mut ours = granted.iter().filter(|grant| grant.role == at_home);
+            asked.namespace != self.home || !ours.any(|grant| is_for(asked, grant))
+        });
+        findings
+            .extend(refused.map(|(words, (_, times))| format!("refused {times} times: {words}")));
         findings
     }
 
@@ -128,10 +141,14 @@ impl Permissions {
         self.uses.len()
     }
 
-    fn needs(&self, asked: &Use, grant: &Grant) -> bool {
-        let reads_many = ["list", "watch"].contains(&asked.verb.as_str());
+    fn needs(&self, asked: &Use, grant: &Grant, granted: &[Grant]) -> bool {
+        let is_watched = granted.iter().any(|other| {
+            other.verb == "watch"
+                && (&other.group, &other.resource) == (&grant.group, &grant.resource)
+        });
+        let reads_all = is_watched && ["list", "watch"].contains(&asked.verb.as_str());
         let in_scope = match grant.role.strip_prefix("Role in ") {
-            None => !reads_many || asked.is_wide,
+            None => !reads_all || asked.is_wide,
             Some(home) if home == self.home => asked.namespace == home,
             Some(_) => !asked.is_wide,
         };
@@ -230,7 +247,8 @@ mod tests {
         };
         let rule = |group: &str, resource: &str, verbs: &[&str], names: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs, "resourceNames": names});
         let wide = [
-            rule("batch", "cronjobs", &["list", "create"], &[]),
+            rule("batch", "cronjobs", &["list", "watch", "create", "patch"], &[]),
+            rule("events.k8s.io", "events", &["list"], &[]),
             rule("pgsweep.dev", "cleanuppolicies/finalizers", &["update"], &[]),
         ];
         vec![
@@ -260,13 +278,16 @@ mod tests {
     }
 
     fn all() -> Vec<Entry> {
-        let mut create = asked("create", "batch", "cronjobs", "shop", "codes");
+        let mut create = asked("patch", "batch", "cronjobs", "shop", "codes");
+        create.code = CREATED;
         create.request = json!({"metadata": {"ownerReferences": [
             {"kind": "CleanupPolicy", "blockOwnerDeletion": true}]}});
         vec![
             asked("list", "batch", "cronjobs", "", ""),
             create,
             asked("get", "coordination.k8s.io", "leases", HOME, "one"),
+            asked("watch", "batch", "cronjobs", "", ""),
+            asked("list", "events.k8s.io", "events", "shop", ""),
         ]
     }
 
@@ -295,6 +316,7 @@ mod tests {
             unused(1),
             [
                 "granted and never used: ClusterRole: create cronjobs.batch",
+                "granted and never used: ClusterRole: patch cronjobs.batch",
                 "granted and never used: ClusterRole: update cleanuppolicies/finalizers.pgsweep.dev"
             ]
         );
@@ -316,6 +338,9 @@ mod tests {
         entries.push(asked("get", "", "secrets", "shop", "db"));
         let refused = Entry { is_allowed: false, ..asked("get", "batch", "jobs", "shop", "") };
         entries.push(refused.clone());
+        // The Role was not there yet, or not any more.
+        let lease = asked("get", "coordination.k8s.io", "leases", HOME, "one");
+        entries.push(Entry { is_allowed: false, ..lease });
         entries.push(Entry { user: "system:serviceaccount:shop:default".to_owned(), ..refused });
         assert_eq!(
             findings(&entries),
