@@ -142,6 +142,10 @@ async fn install(target: &Target<'_>) -> Result<()> {
     let arguments =
         ["install", "pgsweep", &chart, "--namespace", SYSTEM, "--wait", "--timeout", "3m"];
     show::output(&target.helm(&arguments).await?);
+    // Its admission is as strict as OpenShift's, and takes half a minute to learn of a new kind.
+    if let Target::Own(cluster) = target {
+        tests::chart::owners_are_known(cluster).await?;
+    }
     Ok(())
 }
 
