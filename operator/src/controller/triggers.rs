@@ -8,9 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::stored::StoredPolicy;
 
-/// So many first looks are due at a time: news must not wait behind all of them. They come together
-/// in a tenth of a second, the controller's debounce, so fewer would hold the first looks up.
-const FIRST_LOOKS: usize = 1024;
+/// So many first looks are due at a time: news must not wait behind all of them, and two cores take
+/// a third of a second for these. They come together in a tenth of a second, the controller's
+/// debounce, so much fewer would hold the first looks up.
+const FIRST_LOOKS: usize = 256;
 
 /// Policies about which there is news.
 pub type News = mpsc::Receiver<ObjectRef<StoredPolicy>>;
