@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::cluster::Namespace;
 use crate::settings::Settings;
 use crate::{Cluster, command, job, tools, wait};
 
@@ -17,6 +19,8 @@ pub const NAMESPACE: &str = "pgsweep-system";
 pub const RELEASE: &str = "pgsweep";
 /// Name of the Lease by which its replicas agree on who leads.
 pub const LEASE: &str = "pgsweep-operator";
+/// How a test writes a policy: unknown fields are refused, as `kubectl` has it.
+pub const STRICT: &str = "fieldManager=test&fieldValidation=Strict";
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -184,6 +188,18 @@ pub fn metric(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
 pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// Where the API server has the policies of a namespace.
+#[must_use]
+pub fn policies(namespace: &Namespace<'_>) -> String {
+    format!("/apis/pgsweep.dev/v1alpha1/namespaces/{}/cleanuppolicies", namespace.name())
+}
+
+/// Has the API server judge a policy without keeping it: what it would store, or why it refuses it.
+pub async fn judge(namespace: &Namespace<'_>, policy: &Value) -> Result<Result<Value, String>> {
+    let path = format!("{}?dryRun=All&{STRICT}", policies(namespace));
+    namespace.api().ask(Method::POST, &path, Some(policy)).await
 }
 
 /// A policy that runs by hand or by `runNow` only, unless its schedule is changed.

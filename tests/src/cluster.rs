@@ -6,6 +6,7 @@
 //!
 //! Its state folder says all about it: `kubeconfig`, `log/`, `audit.log`, `bin/kubectl`.
 
+mod api;
 mod certificates;
 mod client;
 mod component;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use api::Api;
 pub use component::Component;
 pub use namespace::Namespace;
 pub use process::Process;

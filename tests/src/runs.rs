@@ -38,7 +38,6 @@ pub async fn add(database: &Database, first: u32, rows: u32) -> Result<()> {
 }
 
 /// The policy and what it cleans.
-#[derive(Debug)]
 pub struct Runs<'a> {
     /// Where it is.
     pub namespace: &'a Namespace<'a>,

@@ -14,6 +14,7 @@ use admit_policies::case::{ABSENT, Case};
 use admit_policies::cases;
 use anyhow::{Result, bail};
 use serde_json::Value;
+use tests::chart;
 use tests::cluster::Namespace;
 
 #[tokio::test]
@@ -31,25 +32,16 @@ async fn the_api_server_takes_what_keeps_a_rule_and_refuses_what_breaks_it() -> 
     Ok(())
 }
 
-/// Two at a time: most of it is waiting for `kubectl`.
 async fn judge_all(namespace: &Namespace<'_>) -> Result<Vec<String>> {
-    let cases = cases::all();
-    let (some, others) = cases.split_at(cases.len() / 2);
-    let (mut wrong, more) = tokio::try_join!(judge(namespace, some), judge(namespace, others))?;
-    wrong.extend(more);
-    Ok(wrong)
-}
-
-async fn judge(namespace: &Namespace<'_>, cases: &[Case]) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for case in cases {
+    for case in &cases::all() {
         for value in &case.accepted {
-            if let Err(refusal) = admit(namespace, &document(case, value)?).await {
+            if let Err(refusal) = chart::judge(namespace, &document(case, value)?).await? {
                 wrong.push(format!("{case}: {value} was refused: {refusal}"));
             }
         }
-        match admit(namespace, &document(case, &case.refused)?).await {
-            Ok(()) => wrong.push(format!("{case}: {} was taken", case.refused)),
+        match chart::judge(namespace, &document(case, &case.refused)?).await? {
+            Ok(_) => wrong.push(format!("{case}: {} was taken", case.refused)),
             Err(refusal) if !(refusal.contains(&case.says) && refusal.contains(case.field())) => {
                 let field = case.field();
                 wrong.push(format!("{case}: not \"{}\" of {field} but: {refusal}", case.says));
@@ -58,14 +50,6 @@ async fn judge(namespace: &Namespace<'_>, cases: &[Case]) -> Result<Vec<String>>
         }
     }
     Ok(wrong)
-}
-
-/// Has the API server judge an object without keeping it; an error is what it says against it.
-async fn admit(namespace: &Namespace<'_>, document: &Value) -> Result<(), String> {
-    let arguments =
-        ["--namespace", namespace.name(), "create", "--dry-run=server", "--filename", "-"];
-    let judged = namespace.cluster().kubectl_with_input(arguments, &document.to_string()).await;
-    judged.map(drop).map_err(|error| format!("{error:#}"))
 }
 
 #[test]

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn has_cron_job(namespace: &Namespace<'_>, operator: &Operator) -> Result<()> {
     let made = wait::until("the CronJob", PATIENCE, async || {
-        namespace.kubectl(["get", "cronjob", "codes"]).await.map(|_| Some(()))
+        namespace.get("cronjob/codes").await.map(|_| Some(()))
     });
     operator.explain(made.await)
 }
@@ -59,8 +59,7 @@ async fn a_policy_whose_namespace_goes_is_tried_once_and_then_left_alone() -> Re
 
         cluster.resume(Component::ControllerManager)?;
         wait::until("the namespace to go", PATIENCE, async || {
-            let left = ["get", "namespace", ending.name(), "--ignore-not-found"];
-            Ok(cluster.kubectl(left).await?.is_empty().then_some(()))
+            Ok(ending.is_gone().await?.then_some(()))
         })
         .await?;
         // The same names again are another policy: it works at once.

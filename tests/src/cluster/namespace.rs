@@ -4,18 +4,23 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::{Api, Cluster};
 use crate::progress::say;
+use crate::wait;
 
 /// Pods that do not say so themselves are refused: not root, no privileges, default seccomp.
 const POD_SECURITY: &str = "restricted";
 
+/// For what the controller manager makes in a new namespace.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A namespace of the shared cluster, for one test.
-#[derive(Debug)]
 pub struct Namespace<'a> {
     cluster: &'a Cluster,
+    api: Api,
     name: String,
 }
 
@@ -51,12 +56,15 @@ impl<'a> Namespace<'a> {
                 "labels": { "pod-security.kubernetes.io/enforce": POD_SECURITY },
             },
         });
-        cluster.kubectl_with_input(["create", "--filename", "-"], &manifest.to_string()).await?;
-        let namespace = Self { cluster, name };
+        let api = cluster.api().await?;
+        let made = api.ask(Method::POST, "/api/v1/namespaces", Some(&manifest)).await?;
+        made.map_err(anyhow::Error::msg)?;
+        let namespace = Self { cluster, api, name };
         // Without it pods are refused; the controller manager makes it a moment later.
-        namespace
-            .kubectl(["wait", "--for", "create", "serviceaccount/default", "--timeout", "60s"])
-            .await?;
+        wait::until("the namespace's service account", PATIENCE, async || {
+            namespace.get("serviceaccount/default").await.map(Some)
+        })
+        .await?;
         Ok(namespace)
     }
 
@@ -70,6 +78,12 @@ impl<'a> Namespace<'a> {
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         self.cluster
+    }
+
+    /// A way to ask its cluster's API server.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Runs `kubectl` in this namespace.
@@ -86,9 +100,16 @@ impl<'a> Namespace<'a> {
         self.cluster.kubectl_with_input(arguments, manifest).await
     }
 
-    /// Gets an object (`job/cleanup`) or a list (`jobs`) of this namespace.
+    /// Gets an object (`job/cleanup`), a list (`jobs`) or lists (`cronjobs,jobs`) of this namespace,
+    /// without a `kubectl`.
     pub async fn get(&self, what: &str) -> Result<Value> {
-        self.cluster.get(self.here([what])).await
+        self.api.read(&self.name, what).await
+    }
+
+    /// Whether it has been deleted and nothing of it is left.
+    pub async fn is_gone(&self) -> Result<bool> {
+        let path = format!("/api/v1/namespaces/{}", self.name);
+        Ok(self.api.ask(Method::GET, &path, None).await?.is_err())
     }
 
     /// Waits as `kubectl wait` does, like `wait("job/cleanup", "condition=Complete", …)`; the

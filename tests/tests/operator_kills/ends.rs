@@ -72,9 +72,7 @@ async fn the_namespace_of_a_policy_that_runs_is_deleted() -> Result<()> {
             let cluster = scene.namespace.cluster();
             cluster.kubectl(["delete", "namespace", name, "--wait=false"]).await?;
             wait::until("the namespace to be gone", PATIENCE, async || {
-                let left =
-                    cluster.kubectl(["get", "namespace", name, "--ignore-not-found"]).await?;
-                Ok(left.trim().is_empty().then_some(()))
+                Ok(scene.namespace.is_gone().await?.then_some(()))
             })
             .await
         },

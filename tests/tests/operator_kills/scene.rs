@@ -99,10 +99,11 @@ impl Scene<'_> {
 
     /// Waits until there is nothing left of a policy.
     pub async fn wait_gone(&self, name: &str) -> Result<()> {
-        let label = format!("pgsweep.dev/policy={name}");
         wait::until("all of a policy to be gone", PATIENCE, async || {
-            let arguments = ["get", "cronjobs,jobs,pods", "--selector", &label, "--output", "name"];
-            Ok(self.namespace.kubectl(arguments).await?.trim().is_empty().then_some(()))
+            let found = self.namespace.get("cronjobs,jobs,pods").await?;
+            let mut all = found["items"].as_array().into_iter().flatten();
+            let own = |item: &Value| item["metadata"]["labels"]["pgsweep.dev/policy"] == name;
+            Ok((!all.any(own)).then_some(()))
         })
         .await
     }

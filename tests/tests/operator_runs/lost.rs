@@ -17,6 +17,11 @@ async fn runs_unseen(runs: &Runs<'_>, job: &str) -> Result<()> {
     runs.namespace.wait(&format!("job/{job}"), "condition=Complete", PATIENCE).await
 }
 
+fn names(list: &Value) -> Vec<&str> {
+    let all = list["items"].as_array().into_iter().flatten();
+    all.filter_map(|item| item["metadata"]["name"].as_str()).collect()
+}
+
 #[tokio::test]
 async fn a_pod_that_is_gone_before_its_report_was_read_is_made_up_for() -> Result<()> {
     scene(50, async |scene| {
@@ -111,10 +116,9 @@ async fn runs_that_come_and_go_while_the_operator_is_away_are_all_counted() -> R
             runs_unseen(runs, job).await?;
         }
         wait::until("the history limit to remove the older Jobs", PATIENCE, async || {
-            let jobs = runs.namespace.kubectl(["get", "jobs", "--output", "name"]).await?;
-            let gone =
-                ["seen", "one", "two"].iter().all(|job| !jobs.contains(&format!("/{job}\n")));
-            Ok(gone.then_some(()))
+            let jobs = runs.namespace.get("jobs").await?;
+            let names = names(&jobs);
+            Ok(["seen", "one", "two"].iter().all(|job| !names.contains(job)).then_some(()))
         })
         .await?;
 
@@ -151,8 +155,8 @@ async fn a_run_that_was_under_way_when_the_operator_went_is_told_by_the_next() -
         runs.namespace.wait("job/left", "condition=Complete", PATIENCE).await?;
         runs_unseen(runs, "after").await?;
         wait::until("the history limit to remove the Job", PATIENCE, async || {
-            let jobs = runs.namespace.kubectl(["get", "jobs", "--output", "name"]).await?;
-            Ok((!jobs.contains("/left\n")).then_some(()))
+            let jobs = runs.namespace.get("jobs").await?;
+            Ok((!names(&jobs).contains(&"left")).then_some(()))
         })
         .await?;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tests::operator::{Bed, carried};
 use tests::progress::say;
 
+use super::api;
 use super::bad::{Bad, Kind};
 use super::fields::{self, Field};
 use super::place::{self, Place};
@@ -45,7 +46,7 @@ async fn prove_all(scene: &mut Scene<'_>, fields: &[(Field, Place)]) -> Result<S
         let mut own = Vec::new();
         for bad in Bad::values(field, &good) {
             let document = place.with(&scene.good, &bad.value)?;
-            match scene.api.judge(&document).await? {
+            match api::judge(scene.namespace, &document).await? {
                 Err(refusal) => {
                     refused += 1;
                     findings.extend(unnamed(place, &bad, &refusal));

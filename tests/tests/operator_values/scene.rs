@@ -8,7 +8,7 @@ use tests::cluster::Namespace;
 use tests::operator::{Bed, Operator, carried};
 use tests::{Database, chart, wait};
 
-use super::api::Api;
+use super::api;
 use super::place::{PRIORITY, RUNTIME};
 
 /// For a preflight on a loaded machine.
@@ -16,8 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const NEIGHBOUR: &str = "neighbour";
 
 pub struct Scene<'a> {
-    namespace: &'a Namespace<'a>,
-    pub api: Api,
+    pub namespace: &'a Namespace<'a>,
     operator: Operator,
     /// The right policy.
     pub good: Value,
@@ -71,7 +70,6 @@ impl Scene<'_> {
             // None is tried again by the clock, and what never starts is told soon.
             let launch = launch.arguments(&["--preflight-retry", "1h", "--stuck-after", "5s"]);
             let mut scene = Scene {
-                api: Api::of(namespace).await?,
                 operator: launch.ready().await?,
                 namespace,
                 good: good.clone(),
@@ -95,9 +93,9 @@ impl Scene<'_> {
     async fn set_up(&mut self) -> Result<()> {
         let mut neighbour = chart::sweep(&chart::delete_old());
         neighbour["metadata"]["name"] = json!(NEIGHBOUR);
-        self.api.put(&neighbour).await?;
+        api::put(self.namespace, &neighbour).await?;
         self.settled(NEIGHBOUR).await?;
-        self.api.put(&self.good).await?;
+        api::put(self.namespace, &self.good).await?;
         let outcome = self.settled(&self.name).await?;
         self.standing = Standing::of(&outcome);
         self.neighbour = self.trace().await?;
@@ -106,13 +104,13 @@ impl Scene<'_> {
 
     /// Gives the policy a value that is taken, and waits for what comes of it.
     pub async fn outcome(&self, document: &Value) -> Result<Outcome> {
-        self.api.put(document).await?;
+        api::put(self.namespace, document).await?;
         self.settled(&self.name).await
     }
 
     /// Takes it back, and waits until all is as it was.
     pub async fn take_back(&self) -> Result<()> {
-        self.api.put(&self.good).await?;
+        api::put(self.namespace, &self.good).await?;
         let mut last = None;
         let back = wait::until("the policy to stand as before", PATIENCE, async || {
             let outcome = self.look(&self.name).await?;
@@ -138,7 +136,7 @@ impl Scene<'_> {
 
     /// Nothing while the status is of an older spec.
     async fn look(&self, name: &str) -> Result<Option<Outcome>> {
-        let policy = self.api.policy(name).await?;
+        let policy = self.policy(name).await?;
         let ready = chart::condition(&policy, "Ready").clone();
         let generation = &policy["metadata"]["generation"];
         if policy["status"]["observedGeneration"] != *generation
@@ -149,9 +147,17 @@ impl Scene<'_> {
         Ok(Some(Outcome {
             stored: policy["spec"].clone(),
             ready,
-            cron_job: self.api.cron_job(name).await?,
+            cron_job: self.cron_job(name).await?,
             run_now: policy["status"]["lastRunNow"].clone(),
         }))
+    }
+
+    async fn policy(&self, name: &str) -> Result<Value> {
+        self.namespace.get(&format!("sweep/{name}")).await
+    }
+
+    async fn cron_job(&self, name: &str) -> Result<Value> {
+        self.namespace.get(&format!("cronjob/{name}")).await
     }
 
     async fn trace(&self) -> Result<Trace> {
@@ -160,8 +166,8 @@ impl Scene<'_> {
         let own = events.filter(|event| event["regarding"]["name"] == NEIGHBOUR);
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
         Ok(Trace {
-            policy: version(&self.api.policy(NEIGHBOUR).await?),
-            cron_job: version(&self.api.cron_job(NEIGHBOUR).await?),
+            policy: version(&self.policy(NEIGHBOUR).await?),
+            cron_job: version(&self.cron_job(NEIGHBOUR).await?),
             events: own.count(),
         })
     }
