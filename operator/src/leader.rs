@@ -23,8 +23,11 @@ use election::{Election, Next, RENEW};
 
 pub use gate::{Gate, Keeper};
 
-/// Between two tries, at most; jitter takes up to half of it away.
+/// Between two renewals, at most; jitter takes up to half of it away.
 const RETRY: Duration = Duration::from_secs(2);
+/// Between two looks of one that stands by, likewise: of two seconds after a leader has gone this
+/// one is for noticing it.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long one request to the Lease may take, so that a renewal has a second chance.
 pub const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the end of the process waits for the Lease to be given back.
@@ -121,11 +124,12 @@ impl Candidate {
         Ok(())
     }
 
-    /// Until all work is done, or the Lease is lost. The Lease alone is asked for every 2 s whatever
-    /// the API server says of later: a leader that waits for longer is none any more.
+    /// Until all work is done, or the Lease is lost. The Lease alone is asked for in its own time,
+    /// whatever the API server says of later: a leader that waits for longer is none any more.
     async fn hold(&mut self, done: &CancellationToken) -> Option<LeaderError> {
         loop {
-            let next = Instant::now() + RETRY.mul_f64(1.0 - rand::random::<f64>() / 2.0);
+            let most = if self.election.held_until().is_some() { RETRY } else { LOOK };
+            let next = Instant::now() + most.mul_f64(1.0 - rand::random::<f64>() / 2.0);
             // Time comes first: after a long pause of this process more than one may be over.
             tokio::select! {
                 biased;
