@@ -71,7 +71,7 @@ pub async fn pgsweep(url: &str, arguments: &[&str]) -> Result<Said> {
     let output = tokio::process::Command::new(binary("pgsweep")?)
         .args(arguments)
         .env("DATABASE_URL", url)
-        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .env(CONNECT_TIMEOUT, IN_TIME)
         .stdin(Stdio::null())
         .output()
         .await
@@ -82,6 +82,13 @@ pub async fn pgsweep(url: &str, arguments: &[&str]) -> Result<Said> {
         stderr: String::from_utf8(output.stderr).context("pgsweep wrote no UTF-8")?,
     })
 }
+
+/// How long a binary tries to connect.
+pub const CONNECT_TIMEOUT: &str = "PGSWEEP_CONNECT_TIMEOUT";
+/// On a machine that has much to do.
+pub const IN_TIME: &str = "15s";
+/// For a test that waits until it gives up.
+pub const SOON: &str = "2s";
 
 /// What only the transaction that ends a run has in the text of a statement: it gives the lease back.
 pub const CLOSES: &str = "SET holder = NULL, expires_at = NULL";

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use local_postgres::ServerUrl;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::job::{Said, binary};
+use crate::job::{self, Said, binary};
 use crate::{Database, Version, database};
 
 /// Names of the four roles. A server has one list of roles for all of its databases, so each test has
@@ -125,7 +125,7 @@ pub fn command(url: &str, arguments: &[&str]) -> Result<tokio::process::Command>
     command
         .args(arguments)
         .env("DATABASE_URL", url)
-        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .env(job::CONNECT_TIMEOUT, job::IN_TIME)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use local_postgres::{LocalPostgres, Options};
 use serde_json::{Value, json};
 use tests::Database;
-use tests::job::{binary, policy};
+use tests::job::{self, binary, policy};
 use tests::settings::Settings;
 
 const RULES: &str = "
@@ -38,7 +38,8 @@ async fn run(url: &str, variables: &[(&str, &str)]) -> Result<Ended> {
 
 async fn run_policy(policy: &Value, url: &str, variables: &[(&str, &str)]) -> Result<Ended> {
     let output = tokio::process::Command::new(binary("pgsweep")?)
-        .args(["run", "--output", "json", "--connect-timeout", "1s"])
+        .args(["run", "--output", "json"])
+        .env(job::CONNECT_TIMEOUT, job::IN_TIME)
         .env("PGSWEEP_POLICY", policy.to_string())
         .env("DATABASE_URL", url)
         .envs(variables.iter().copied())
@@ -210,7 +211,7 @@ async fn a_socket_is_reached_by_its_folder_and_an_address_in_brackets() -> Resul
         assert_eq!(warned, !url.contains("pgsweep-postgres"), "{url}: {}", ended.output);
     }
     let nowhere = format!("postgres://{login}@/{name}?host=/nowhere");
-    let ended = run(&nowhere, &[]).await?;
+    let ended = run(&nowhere, &[(job::CONNECT_TIMEOUT, job::SOON)]).await?;
     assert_eq!(ended.code, Some(10), "{}", ended.output);
     assert!(ended.message.contains("no such socket"), "{}", ended.message);
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use local_postgres::{LocalPostgres, Options};
 use serde_json::{Value, json};
 use tests::Database;
-use tests::job::{self, DELETE_OLD, Run, policy, run_on, with};
+use tests::job::{self, DELETE_OLD, Launch, Run, policy, run_on, with};
 use tests::settings::Settings;
 use tests::wait;
 
@@ -253,7 +253,8 @@ async fn a_server_that_stays_away_ends_the_run_with_10_and_the_next_attempt_goes
             "GRANT SELECT, UPDATE, DELETE ON codes TO {role}; GRANT INSERT ON gone TO {role}"
         ))
         .await?;
-    let run = Run::start(&slowly(500), &url, &as_job("job-1"))?;
+    let run = Launch::run(&slowly(500), &url).job_uid("job-1");
+    let run = run.env(job::CONNECT_TIMEOUT, job::SOON).start()?;
     until_gone(&database, 200).await?;
     database.execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await?;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

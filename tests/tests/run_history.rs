@@ -195,6 +195,13 @@ async fn history_tells_the_runs_newest_first_and_filters_them() -> Result<()> {
     let lines: Vec<&str> = said.stdout.lines().collect();
     assert_eq!(lines.len(), 5, "{}", said.stdout);
     assert!(lines[1].contains("tests/test") && lines[1].contains("Error"), "{}", said.stdout);
+    let column = lines[0].find("REMAINING").context("a column")?;
+    let remaining = |run: &str| {
+        let line = lines.iter().find(|line| line.contains(run)).copied().unwrap_or_default();
+        line.get(column..column + "REMAINING".len()).map(str::trim).map(str::to_owned)
+    };
+    assert_eq!(remaining("job-3").as_deref(), Some(""), "it counted nothing: {}", said.stdout);
+    assert_eq!(remaining("job-2").as_deref(), Some("241"), "{}", said.stdout);
     let last = job::pgsweep(
         &database.url(),
         &["history", "-o", "json", "--limit", "1", "--result", "Failed"],

@@ -42,7 +42,7 @@ async fn codes() -> Result<Database> {
 /// As the operator has it run.
 fn preflight(policy: &str, url: &str) -> Launch {
     Launch::of(&["plan", "--output", "json"])
-        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .env(job::CONNECT_TIMEOUT, job::IN_TIME)
         .env("PGSWEEP_POLICY", policy)
         .env("DATABASE_URL", url)
         .job_uid("job-1")
@@ -278,9 +278,8 @@ async fn a_look_that_is_asked_to_end_ends_at_once() -> Result<()> {
     // It takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("postgres://u:{CANARY}@{}/x", silent.local_addr()?);
-    let run = preflight(&policy(RULES).to_string(), &url)
-        .env("PGSWEEP_CONNECT_TIMEOUT", "60s")
-        .start()?;
+    let run =
+        preflight(&policy(RULES).to_string(), &url).env(job::CONNECT_TIMEOUT, "60s").start()?;
     wait::until("the preflight begins", Duration::from_secs(20), async || {
         Ok(run.written()?.contains("preflight begins").then_some(()))
     })

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use run_tls::server::{Cheat, Pki, TlsServer};
 use serde_json::{Value, json};
 use tests::Database;
-use tests::job::{self, Ended, policy};
+use tests::job::{self, Ended, Launch, policy};
 
 const RULES: &str = "
 - name: delete-old
@@ -184,7 +184,11 @@ async fn a_connection_that_breaks_in_the_handshake_is_tried_again_and_never_made
     let authority = Pki::new("ours")?.authority();
     for answer in [&b"S"[..], b"SHTTP/1.1 400 Bad Request\r\n\r\n", b"", b"E"] {
         let cheat = Cheat::answering(answer).await?;
-        let ended = run(&cheat.url(CANARY), "", Some(&authority)).await?;
+        let ended = Launch::run(&policy(RULES), &cheat.url(CANARY))
+            .env("PGSWEEP_DATABASE_CA", &authority)
+            .env(job::CONNECT_TIMEOUT, job::SOON)
+            .end()
+            .await?;
         assert_eq!(ended.code, Some(10), "{answer:?}: {}", ended.output);
         assert!(!ended.output.contains(CANARY), "{}", ended.output);
         let heard = cheat.heard_after_the_answer();

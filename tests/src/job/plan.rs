@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::binary;
+use super::{CONNECT_TIMEOUT, IN_TIME, binary};
 
 /// What `pgsweep plan` says of a policy, as a program reads it.
 #[derive(Debug)]
@@ -32,8 +32,9 @@ impl Planned {
 /// Plans a policy; an empty URL stands for no database.
 pub async fn plan(policy: &Value, url: &str, arguments: &[&str]) -> Result<Planned> {
     let Output { status, stdout, stderr } = Command::new(binary("pgsweep")?)
-        .args(["plan", "--connect-timeout", "2s"])
+        .arg("plan")
         .args(arguments)
+        .env(CONNECT_TIMEOUT, IN_TIME)
         .env("PGSWEEP_POLICY", policy.to_string())
         .env("DATABASE_URL", url)
         .stdin(Stdio::null())

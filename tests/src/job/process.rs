@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
+use super::{CONNECT_TIMEOUT, IN_TIME};
 use crate::command;
 use crate::proxy::Stop;
 
@@ -67,7 +68,8 @@ impl Launch {
     /// `pgsweep run`, with the policy where a Job has it.
     #[must_use]
     pub fn run(policy: &Value, url: &str) -> Self {
-        Self::of(&["run", "--output", "json", "--connect-timeout", "2s"])
+        Self::of(&["run", "--output", "json"])
+            .env(CONNECT_TIMEOUT, IN_TIME)
             .env("PGSWEEP_POLICY", &policy.to_string())
             .env("DATABASE_URL", url)
     }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tests::Database;
-use tests::job::{Ended, Launch, policy, with};
+use tests::job::{self, Ended, Launch, policy, with};
 
 const CANARY: &str = "canary4f1d";
 
@@ -84,7 +84,7 @@ fn launch(arguments: &[&str], policy: &Value, url: &str) -> Launch {
     Launch::of(arguments)
         .env("PGSWEEP_POLICY", &policy.to_string())
         .env("DATABASE_URL", url)
-        .env("PGSWEEP_CONNECT_TIMEOUT", "2s")
+        .env(job::CONNECT_TIMEOUT, job::SOON)
         .env("PGSWEEP_LOG_LEVEL", "trace")
 }
 

@@ -74,6 +74,22 @@ fn a_new_policy_begins_with_its_mode_and_two_results() {
 }
 
 #[test]
+fn rows_that_were_not_counted_have_no_series() {
+    let mut scene = Scene::new();
+    let mut run = examples::finished("j1").status;
+    let mut remaining = |run: &policy::RunStatus| {
+        let policy = policy("codes", &json!({"lastRun": run}));
+        scene.writer.apply_watcher_event(&Event::Apply(policy));
+        let mut lines = scene.scrape();
+        lines.retain(|line| line.starts_with("pgsweep_policy_rows_remaining"));
+        lines.len()
+    };
+    assert_eq!(remaining(&run), run.rules.len());
+    run.rows_remaining = None;
+    assert_eq!(remaining(&run), 0);
+}
+
+#[test]
 fn the_series_go_with_the_policy() {
     let mut scene = Scene::new();
     let object = policy("codes", &Value::Null);
