@@ -225,7 +225,7 @@ async fn types_are_right(namespace: &Namespace<'_>) -> Result<()> {
     let name = format!("pgsweep.{}.{}", namespace.name(), chart::RELEASE);
     let object = format!("validatingadmissionpolicy/{name}");
     let checked = wait::until("the expressions to be checked", MINUTE, async || {
-        let policy = namespace.get(&object).await?;
+        let policy = namespace.cluster().get([&object]).await?;
         let seen = policy["status"]["observedGeneration"] == policy["metadata"]["generation"];
         Ok(seen.then_some(policy))
     })
