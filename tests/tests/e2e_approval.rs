@@ -172,8 +172,11 @@ async fn changed_rules_wait_again_and_the_old_ones_do_not_run_meanwhile() -> Res
         let take_back = ["annotate", "sweep", "codes", "pgsweep.dev/approved-rules-hash-"];
         scene.namespace.kubectl(take_back).await?;
         scene.ready("ApprovalPending").await?;
-        assert!(scene.is_suspended().await?);
-        Ok(())
+        // It is told before it is done, so that nobody is promised a run that does not come.
+        wait::until("the CronJob to be suspended", PATIENCE, async || {
+            Ok(scene.is_suspended().await?.then_some(()))
+        })
+        .await
     })
     .await
 }

@@ -4,14 +4,17 @@
 //! Cluster and Postgres are tied to this process: however it ends, they end.
 
 mod judge;
+mod lanes;
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use local_postgres::{LocalPostgres, Version};
+use tempfile::NamedTempFile;
 use tests::cluster::{Cluster, Options};
 use tests::image::build_release_images;
 use tests::machine;
@@ -20,6 +23,7 @@ use tests::tools::Kubernetes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{process, workspace};
+use lanes::Lane;
 
 /// What `cargo xtask test` takes.
 #[derive(clap::Args, Default)]
@@ -43,6 +47,10 @@ impl Args {
     pub fn all() -> Self {
         Self { cargo: vec![KEEP_GOING.to_owned()], ..Self::default() }
     }
+
+    fn is_whole(&self) -> bool {
+        self.cargo.iter().all(|word| word == KEEP_GOING)
+    }
 }
 
 /// What runs beside the tests.
@@ -63,7 +71,7 @@ pub fn run(args: &Args) -> Result<()> {
         let result = tests_on(&bed, args, settings, audit.path()).await;
         let verdict = match &bed.cluster {
             Some(cluster) => {
-                let whole = result.is_ok() && args.cargo.iter().all(|word| word == KEEP_GOING);
+                let whole = result.is_ok() && args.is_whole();
                 judge::judge(cluster, audit.path(), whole).await
             }
             None => Ok(()),
@@ -182,42 +190,100 @@ async fn start_versions(
 async fn tests_on(bed: &Bed, args: &Args, settings: &Settings, audit: &Path) -> Result<()> {
     // Tests run the binaries as people do; `cargo test` alone does not build them.
     process::run(&mut process::cargo(["build", "--workspace", "--bins", "--locked"]))?;
-    let skips = tempfile::NamedTempFile::new().context("cannot make a file for skipped tests")?;
-    let mut command = process::cargo(["test", "--locked"]);
-    let chosen =
-        args.cargo.iter().any(|word| word.starts_with("--package") || word.starts_with("-p"));
-    if !chosen {
-        command.arg("--workspace");
-    }
-    command.args(&args.cargo);
-    // Most of a test's time is waiting for a cluster or a database.
-    command.env("RUST_TEST_THREADS", "6");
-    command.env(settings::POSTGRES, bed.postgres.url("postgres"));
+    let skips = NamedTempFile::new().context("cannot make a file for skipped tests")?;
+    let mut environment = vec![
+        (settings::POSTGRES.to_owned(), bed.postgres.url("postgres").into()),
+        (settings::SKIPS.to_owned(), skips.path().into()),
+        (settings::AUDIT.to_owned(), audit.into()),
+    ];
     let first = bed.postgres.version().and_then(Version::of);
     let first = first.map(|version| (version, &bed.postgres)).into_iter();
     for (version, server) in first.chain(bed.versions.iter().map(|(version, own)| (*version, own)))
     {
-        command.env(settings::postgres_of(version), server.url("postgres"));
+        environment.push((settings::postgres_of(version), server.url("postgres").into()));
     }
-    command.env(settings::SKIPS, skips.path());
-    command.env(settings::AUDIT, audit);
     if let Some(cluster) = &bed.cluster {
-        command.env(settings::CLUSTER, cluster.state());
+        environment.push((settings::CLUSTER.to_owned(), cluster.state().into()));
         // Tests that break a cluster start one of the same version.
         let version = cluster.kubernetes().await?;
         println!("Kubernetes: {version}");
-        command.env(settings::KUBERNETES, version.to_string());
+        environment.push((settings::KUBERNETES.to_owned(), version.to_string().into()));
     }
-    let shown = process::shown(&command);
-    let status = run_until_signal(command.into()).await?;
+    let result = if args.is_whole() {
+        run_all(&environment).await
+    } else {
+        run_chosen(&args.cargo, &environment).await
+    };
     let skipped = count_skipped(skips.path())?;
     println!("skipped tests: {skipped}");
-    if !status.success() {
-        bail!("`{shown}` failed ({status})");
-    }
+    result?;
     if settings.ci && skipped > 0 {
         bail!("with CI=true no test may be skipped");
     }
+    Ok(())
+}
+
+/// `cargo test` in an environment of the tests' servers.
+fn cargo_test(environment: &[(String, OsString)]) -> Command {
+    let mut command = process::cargo(["test", "--locked"]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// What somebody asked for.
+async fn run_chosen(arguments: &[String], environment: &[(String, OsString)]) -> Result<()> {
+    let mut command = cargo_test(environment);
+    if !arguments.iter().any(|word| word.starts_with("--package") || word.starts_with("-p")) {
+        command.arg("--workspace");
+    }
+    // Most of a test's time is waiting for a cluster or a database.
+    command.args(arguments).env("RUST_TEST_THREADS", "6");
+    let shown = process::shown(&command);
+    let status = run_until_signal(command.into()).await?;
+    ensure!(status.success(), "`{shown}` failed ({status})");
+    Ok(())
+}
+
+/// Everything, whatever fails.
+async fn run_all(environment: &[(String, OsString)]) -> Result<()> {
+    let mut compile = cargo_test(environment);
+    compile.args(["--workspace", "--no-run", "--quiet"]);
+    let compiled = run_until_signal(compile.into()).await?;
+    ensure!(compiled.success(), "the tests could not be built ({compiled})");
+    let [first, second] = lanes::all()?;
+    println!("at the same time, shown at their end: {}", second.name);
+    let (one, other) =
+        tokio::join!(run_lane(&first, environment, false), run_lane(&second, environment, true));
+    one.and(other)
+}
+
+/// Runs the tests of a lane. What is set aside is shown when they have all run.
+async fn run_lane(
+    lane: &Lane,
+    environment: &[(String, OsString)],
+    is_set_aside: bool,
+) -> Result<()> {
+    let mut failed = Vec::new();
+    for arguments in &lane.arguments {
+        let mut command = cargo_test(environment);
+        command.args(["--workspace", KEEP_GOING]).args(arguments);
+        command.env("RUST_TEST_THREADS", lane.threads);
+        let output = NamedTempFile::new().context("cannot make a file for the tests' output")?;
+        if is_set_aside {
+            let file = || output.reopen().context("cannot open the file of the tests' output");
+            command.stdout(file()?).stderr(file()?);
+        }
+        let status = run_until_signal(command.into()).await;
+        let text = fs::read_to_string(output.path()).context("cannot read the tests' output")?;
+        if !text.is_empty() {
+            println!("\n── {}\n{text}\n── the others go on", lane.name);
+        }
+        let status = status?;
+        if !status.success() {
+            failed.push(status.to_string());
+        }
+    }
+    ensure!(failed.is_empty(), "{} failed ({})", lane.name, failed.join(", "));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 const KINDS: [(&str, &str, &str, &[&str]); 7] = [
     ("/apis/pgsweep.dev/v1alpha1", "cleanuppolicies", "CleanupPolicy", &["sweep"]),
     ("/apis/batch/v1", "cronjobs", "CronJob", &["cronjob"]),
-    ("/apis/batch/v1", "jobs", "Job", &["job"]),
+    ("/apis/batch/v1", "jobs", "Job", &["job", "job.batch"]),
     ("/api/v1", "pods", "Pod", &["pod"]),
     ("/api/v1", "serviceaccounts", "ServiceAccount", &["serviceaccount"]),
     ("/apis/coordination.k8s.io/v1", "leases", "Lease", &["lease"]),

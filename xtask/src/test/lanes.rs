@@ -1,0 +1,55 @@
+//! The whole suite in two lanes, side by side: tests on Kubernetes mostly wait for it, and those on
+//! Postgres have the processors meanwhile.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// How the tests begin that are mostly about a cluster. Any test may use one: this is about time alone.
+const ON_KUBERNETES: [&str; 7] =
+    ["admit_", "bed_api_proxy", "bed_cluster", "bed_operator", "e2e_", "operator_", "reconcile_"];
+
+/// One after the other; of a lane at most so many tests at a time, most of whose time is waiting.
+pub struct Lane {
+    pub name: &'static str,
+    /// What `cargo test` is told each time.
+    pub arguments: Vec<Vec<String>>,
+    pub threads: &'static str,
+}
+
+/// Every test there is: what is not in the one lane is in the other.
+pub fn all() -> Result<[Lane; 2]> {
+    let (of_kubernetes, others): (Vec<_>, Vec<_>) = targets()?
+        .into_iter()
+        .partition(|name| ON_KUBERNETES.iter().any(|begin| name.starts_with(begin)));
+    let chosen =
+        |names: Vec<String>| names.into_iter().flat_map(|name| ["--test".to_owned(), name]);
+    let units = ["--lib", "--bins"].map(str::to_owned);
+    Ok([
+        Lane {
+            name: "tests on Kubernetes",
+            arguments: vec![chosen(of_kubernetes).collect()],
+            threads: "6",
+        },
+        Lane {
+            name: "tests on Postgres and of the crates",
+            arguments: vec![
+                units.into_iter().chain(chosen(others)).collect(),
+                vec!["--doc".to_owned()],
+            ],
+            threads: "4",
+        },
+    ])
+}
+
+/// The names of all test binaries beside those of libraries and programs.
+fn targets() -> Result<Vec<String>> {
+    let metadata = workspace::metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let targets = packages.iter().filter_map(|package| package["targets"].as_array()).flatten();
+    let tests = targets.filter(|target| {
+        target["kind"].as_array().is_some_and(|kinds| kinds.contains(&Value::from("test")))
+    });
+    Ok(tests.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+}
