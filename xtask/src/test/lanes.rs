@@ -53,3 +53,26 @@ fn targets() -> Result<Vec<String>> {
     });
     Ok(tests.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_test_is_in_one_lane() {
+        let lanes = all().expect("the metadata of this workspace");
+        let words = lanes.iter().flat_map(|lane| lane.arguments.iter().flatten());
+        let mut chosen: Vec<_> = words.filter(|word| !word.starts_with("--")).cloned().collect();
+        chosen.sort();
+        let is_test = |path: &Path| {
+            workspace::has_extension(path, "rs")
+                && path.parent().is_some_and(|it| it.ends_with("tests/tests"))
+        };
+        let files = workspace::files("tests/tests", is_test).expect("the tests");
+        let stems =
+            files.iter().filter_map(|path| path.file_stem()).map(|stem| stem.to_string_lossy());
+        assert_eq!(chosen, stems.collect::<Vec<_>>());
+    }
+}
