@@ -195,7 +195,7 @@ fn gather(
 ) -> Observed {
     let was_cut_off = |job: &ObservedJob| job.ending.is_none() && known.gone.contains(&job.uid);
     let at_end = |job: Arc<ObservedJob>| {
-        if was_cut_off(&job) { Arc::new(job.ended_by(Verdict::Deleted, now)) } else { job }
+        if was_cut_off(&job) { Arc::new(job.ended_by(Verdict::Deleted)) } else { job }
     };
     let (mut jobs, mut preflights): (Vec<_>, Vec<_>) =
         known.jobs.iter().cloned().partition(|job| matches!(job.role, Role::Run(_)));
@@ -266,7 +266,6 @@ fn lost(observed: &Observed) -> impl Iterator<Item = Arc<ObservedJob>> + use<> {
     let active = observed.policy.status.active.iter();
     let lost = active.filter(|run| !is_there(run) && !counted.contains(&run.uid));
     let last_success = observed.cron_job.as_ref().and_then(|job| job.last_successful_time);
-    let now = observed.now;
     let mode = observed.policy.document.pointer("/spec/mode").and_then(Value::as_str);
     let mode = if mode == Some(Mode::DryRun.as_str()) { Mode::DryRun } else { Mode::Enforce };
     let lost: Vec<_> = lost
@@ -287,7 +286,7 @@ fn lost(observed: &Observed) -> impl Iterator<Item = Arc<ObservedJob>> + use<> {
                 attempts: 0,
                 ending: None,
             };
-            Arc::new(job.ended_by(Verdict::Lost { likely_succeeded }, now))
+            Arc::new(job.ended_by(Verdict::Lost { likely_succeeded }))
         })
         .collect();
     lost.into_iter()

@@ -84,9 +84,9 @@ impl ObservedJob {
     }
 
     /// The same Job, at its end.
-    pub fn ended_by(&self, verdict: Verdict, now: Timestamp) -> Self {
-        // Nobody knows when; as early as this, so that no run that ended after it goes first.
-        let time = self.start_time.or(self.created).unwrap_or(now);
+    pub fn ended_by(&self, verdict: Verdict) -> Self {
+        // Nobody knows when; as early as can be, so that no run that came after it is counted first.
+        let time = self.start_time.or(self.created).unwrap_or(Timestamp::MIN);
         Self { ending: Some(Ending { time, verdict }), ..self.clone() }
     }
 }

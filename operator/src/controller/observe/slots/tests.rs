@@ -125,7 +125,7 @@ fn forbid_skips_a_slot_while_a_scheduled_run_goes_on() {
     seen.jobs = vec![Arc::new(over)];
     assert_eq!(missed(&seen), ["02:10", "02:15"]);
     // It was deleted just now.
-    seen.jobs = vec![Arc::new(long.ended_by(Verdict::Deleted, seen.now))];
+    seen.jobs = vec![Arc::new(long.ended_by(Verdict::Deleted))];
     assert_eq!(missed(&seen), [""; 0]);
 }
 

@@ -114,7 +114,7 @@ fn a_job_that_was_deleted_counts_as_failed_until_the_ledger_says_otherwise() {
     use RunResult::{Failed, Succeeded};
     let mut seen = observed();
     ran(&mut seen, 1, Failed, &[]);
-    seen.jobs.push(Arc::new(job("j2").ended_by(Verdict::Deleted, now())));
+    seen.jobs.push(Arc::new(job("j2").ended_by(Verdict::Deleted)));
     counted(&mut seen);
     let status = &seen.policy.status;
     assert_eq!(words(&status.history), ["j2 Schedule Failed 0?", "j1 Schedule Failed 1204"]);
@@ -128,22 +128,25 @@ fn a_job_that_was_deleted_counts_as_failed_until_the_ledger_says_otherwise() {
 
 #[test]
 fn a_run_whose_job_is_gone_is_told_at_once_when_the_next_one_knows() {
-    let mut seen = observed();
-    let lost = ObservedJob { start_time: Some(at(1)), ..job("j1") };
-    let lost = lost.ended_by(Verdict::Lost { likely_succeeded: false }, now());
-    seen.jobs = vec![Arc::new(lost)];
-    let alone = told(&seen);
-    assert_eq!(alone.events[1].reason, "RunFailed");
-    assert!(alone.status.counted_jobs.is_empty(), "it cannot come again");
+    // Its start is unknown when it was seen last before it had any.
+    for start_time in [Some(at(1)), None] {
+        let mut seen = observed();
+        let lost = ObservedJob { start_time, created: None, ..job("j1") };
+        let lost = lost.ended_by(Verdict::Lost { likely_succeeded: false });
+        seen.jobs = vec![Arc::new(lost)];
+        let alone = told(&seen);
+        assert_eq!(alone.events[1].reason, "RunFailed");
+        assert!(alone.status.counted_jobs.is_empty(), "it cannot come again");
 
-    ran(&mut seen, 5, RunResult::Succeeded, &[earlier("j1", 1, RunResult::Succeeded, 9)]);
-    let both = told(&seen);
-    assert_eq!(
-        words(&both.status.history),
-        ["j5 Schedule Succeeded 1204", "j1 Schedule Succeeded 9"]
-    );
-    let reasons: Vec<_> = both.events.iter().map(|event| event.reason).collect();
-    assert_eq!(reasons, ["CronJobCreated", "RunSucceeded", "RunSucceeded"]);
+        ran(&mut seen, 5, RunResult::Succeeded, &[earlier("j1", 1, RunResult::Succeeded, 9)]);
+        let both = told(&seen);
+        assert_eq!(
+            words(&both.status.history),
+            ["j5 Schedule Succeeded 1204", "j1 Schedule Succeeded 9"]
+        );
+        let reasons: Vec<_> = both.events.iter().map(|event| event.reason).collect();
+        assert_eq!(reasons, ["CronJobCreated", "RunSucceeded", "RunSucceeded"]);
+    }
 }
 
 #[test]

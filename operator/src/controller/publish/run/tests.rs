@@ -227,8 +227,8 @@ fn outcome(run: &FinishedRun) -> String {
 
 #[test]
 fn what_was_lost_is_said_in_its_own_words() {
-    let deleted = job("j1").ended_by(Verdict::Deleted, now());
-    let lost = |likely_succeeded| job("j1").ended_by(Verdict::Lost { likely_succeeded }, now());
+    let deleted = job("j1").ended_by(Verdict::Deleted);
+    let lost = |likely_succeeded| job("j1").ended_by(Verdict::Lost { likely_succeeded });
     let cancelled = said(|report| {
         report.result = RunResult::PartiallySucceeded;
         report.stop_reason = StopReason::Cancelled;
@@ -296,8 +296,8 @@ fn a_pod_that_outlives_its_job_is_waited_for_as_long_as_it_may_take() {
             None => panic!("it has ended"),
         }
     };
-    let deleted = job("j1").ended_by(Verdict::Deleted, now());
-    let lost = job("j1").ended_by(Verdict::Lost { likely_succeeded: false }, now());
+    let deleted = job("j1").ended_by(Verdict::Deleted);
+    let lost = job("j1").ended_by(Verdict::Lost { likely_succeeded: false });
     assert_eq!(waits(&deleted, Some(60)), Some(70));
     assert_eq!(waits(&deleted, None), Some(10));
     assert_eq!(waits(&deleted, Some(-10)), None);
