@@ -331,7 +331,7 @@ async fn a_batch_that_its_index_does_not_lead_to_in_time_is_walked_for_by_the_pr
         .await?;
     let rare = DELETE_EVENTS
         .replace("age: 1d}]", "age: 1d}, {column: kind, operator: NotEquals, value: common}]");
-    let tight = with(policy(&rare), "/execution", json!({"batchTimeout": "10ms", "batchSize": 60}));
+    let tight = with(policy(&rare), "/execution", json!({"batchTimeout": "40ms", "batchSize": 60}));
     let ended = run_on(&database, &tight).await?;
     assert_eq!(ended.code, Some(0), "{}", ended.output);
     assert_eq!((ended.rule("affected"), ended.rule("failed")), (&json!(3), &json!(0)));
