@@ -46,6 +46,7 @@ CREATE TABLE core.sessions (
   expires_at timestamptz NOT NULL DEFAULT now() + interval '24 hours',
   ended_at timestamptz,
   end_reason text CHECK (end_reason IN ('timeout', 'inactivity', 'waiting_timeout', 'max_age', 'ended')),
+  removed_at timestamptz,
   expiry_warned_at timestamptz,
   end_announced_at timestamptz,
   recover_until timestamptz,
@@ -80,6 +81,7 @@ CREATE INDEX idx_reading_sessions_updated_at ON core.sessions (updated_at)
   WHERE app = 'tarot';
 COMMENT ON TABLE core.sessions IS 'A session of any app. It is over when it was ended or has expired, by database time.';
 COMMENT ON COLUMN core.sessions.pairing_code_lookup IS 'A keyed hash of the code. It outlives pairing_code_hash when the code expires, and goes when it is used.';
+COMMENT ON COLUMN core.sessions.removed_at IS 'When its host deleted it: nobody is shown it any more. The row goes by a policy.';
 COMMENT ON COLUMN core.sessions.end_announced_at IS 'When session_ended or session_expired went to the outbox; it goes there once.';
 COMMENT ON COLUMN core.sessions.participant_count IS 'Those who joined and have not left.';
 COMMENT ON COLUMN core.sessions.participants IS 'This and the next three: what was used, reckoned when the session was ended.';

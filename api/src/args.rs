@@ -1,10 +1,17 @@
 //! The command line. Every flag has an environment variable, so that a pod template and a shell say the
 //! same.
 
+pub mod serve;
+
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use policy::{Identifier, IdentifierProblem};
+use runtime::database::address::Address;
+use runtime::database::failure::Failure;
+
+/// What the server and its logs know us by.
+const PROGRAM: &str = "session-api";
 
 /// Creates the sessions that policies clean up.
 #[derive(Debug, Parser)]
@@ -12,7 +19,7 @@ use policy::{Identifier, IdentifierProblem};
     name = "session-api",
     version,
     about = "The session API: sessions, codes, invites and messages, on Postgres",
-    after_help = "Begin with `session-api migrate --print`, read the SQL, and then let `session-api migrate` run it."
+    after_help = "Begin with `session-api migrate --print`, read the SQL, let `session-api migrate` run it, and then `session-api serve`."
 )]
 pub struct Args {
     /// What to do.
@@ -29,6 +36,9 @@ pub enum Command {
     /// Make or upgrade the schema, give the roles their privileges, make partitions ahead
     #[command(after_help = migrate_help())]
     Migrate(MigrateArgs),
+    /// Answer requests until SIGTERM
+    #[command(after_help = serve::help())]
+    Serve(serve::ServeArgs),
 }
 
 const MIGRATE_HELP: &str = "\
@@ -83,6 +93,14 @@ pub struct ConnectArgs {
     pub connect_timeout: Duration,
 }
 
+impl ConnectArgs {
+    /// Where the database is, and by what it is trusted.
+    pub fn address(&self) -> Result<Address, Failure> {
+        let url = self.database_url.as_deref().unwrap_or_default();
+        Address::parse(PROGRAM, url, self.database_ca.as_deref())
+    }
+}
+
 /// Names of the roles. Nobody logs in as one of them: logins are made members.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Roles")]
@@ -128,6 +146,6 @@ mod tests {
             assert!(flag.get_env().is_some(), "{} has no variable", flag.get_id());
             seen += 1;
         }
-        assert!(seen >= 8, "{seen} flags");
+        assert!(seen >= 20, "{seen} flags");
     }
 }

@@ -1,35 +1,58 @@
 //! `session-api`: creates the sessions that policies clean up.
 //!
-//! So far its data: `session-api migrate` makes and upgrades the schema, its roles and the partitions
-//! ahead. It deletes nothing, and calls no Kubernetes API.
+//! `session-api migrate` makes and upgrades the schema, its roles and the partitions ahead;
+//! `session-api serve` answers requests. It deletes nothing, and calls no Kubernetes API.
 
+mod answer;
 mod args;
+mod body;
+mod client;
+mod code;
 mod db;
+mod event;
 mod exit;
+mod join_code;
+mod keep;
+mod listen;
+mod metrics;
 mod migrate;
+mod participant;
+mod probe;
+mod problem;
+mod router;
+mod serve;
+mod session;
+mod state;
+mod token;
 
-use std::io::Write as _;
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use crate::args::{Args, Command};
-use crate::exit::Exit;
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     let Args { command, log } = Args::parse();
-    // The driver logs what the server says, and that can be a row.
-    let filter = format!("{},sqlx=off,sqlx_core=off,sqlx_postgres=off", log.log_level);
-    if let Err(error) = runtime::log::init(&filter, log.log_format) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "{error}: --log-level is a level such as info, or directives such as api=debug"
-        );
-        return Exit::Wrong.into();
+    if let Err(exit) = log.start("session_api") {
+        return exit.into();
     }
+    let ended = runtime::shutdown::token();
     let exit = match command {
-        Command::Migrate(args) => migrate::migrate(&args, runtime::shutdown::token()).await,
+        Command::Migrate(args) => migrate::migrate(&args, ended).await,
+        Command::Serve(args) => serve::serve(args, ended).await,
     };
     exit.into()
+}
+
+/// An error with all that it came from.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
 }

@@ -1,14 +1,13 @@
 //! `session-api migrate`: the schema, the roles and the partitions ahead, or the SQL of them.
 
-use std::error::Error;
 use std::io::Write as _;
 
+use runtime::database::failure::{Failure, FailureKind};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::MigrateArgs;
-use crate::db::connect::Address;
-use crate::db::failure::Failure;
+use crate::chain;
 use crate::db::migrations::{self, Done, MigrationError, NEWEST};
 use crate::exit::Exit;
 
@@ -23,9 +22,15 @@ enum MigrateError {
 
 impl MigrateError {
     fn exit(&self) -> Exit {
-        match self {
-            Self::Connect(failure) => failure.exit(),
-            Self::Migrate(error) => error.failure().map_or(Exit::Wrong, Failure::exit),
+        let failure = match self {
+            Self::Connect(failure) => Some(failure),
+            Self::Migrate(error) => error.failure(),
+        };
+        match failure {
+            None => Exit::Wrong,
+            // A step has no timeout: somebody cancelled it.
+            Some(failure) if failure.kind == FailureKind::Slow => Exit::Unavailable,
+            Some(failure) => failure.exit(),
         }
     }
 }
@@ -58,23 +63,12 @@ pub async fn migrate(args: &MigrateArgs, cancelled: CancellationToken) -> Exit {
 
 async fn run(args: &MigrateArgs, cancelled: &CancellationToken) -> Result<Done, MigrateError> {
     let connect = &args.connect;
-    let url = connect.database_url.as_deref().unwrap_or_default();
-    let address =
-        Address::parse(url, connect.database_ca.as_deref()).map_err(MigrateError::Connect)?;
-    let connected = address.connect(connect.connect_timeout, cancelled).await;
+    let address = connect.address().map_err(MigrateError::Connect)?;
+    address.announce();
+    let patience = connect.connect_timeout;
+    let connected = runtime::database::connect(&address, patience, cancelled).await;
     let mut connection = connected.map_err(MigrateError::Connect)?;
     migrations::migrate(&mut connection, &args.roles).await.map_err(MigrateError::Migrate)
-}
-
-/// An error with all that it came from.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    text
 }
 
 /// To standard output, where a reader that has gone is no failure of ours.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use policy::{Identifier, IdentifierProblem, Policy, RunResult};
+use policy::{Identifier, IdentifierProblem, Policy, RunResult, SecretKeyRef};
+use runtime::database::address::Address;
 
-use crate::database::address::Address;
 use crate::failure::Failure;
 
+/// What the server and its logs know us by.
+const PROGRAM: &str = "pgsweep";
 /// Where kubelet looks for it, unless the container says otherwise.
 const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -128,7 +130,7 @@ impl PlanArgs {
     /// Whether a database is asked: in a Job always, where a Secret without a URL is a problem to be
     /// told.
     pub fn asks_a_database(&self) -> bool {
-        !self.connect.url().is_empty() || self.job.uid().is_some()
+        self.connect.names_a_database() || self.job.uid().is_some()
     }
 }
 
@@ -205,21 +207,30 @@ pub struct ConnectArgs {
 impl ConnectArgs {
     /// Where the database is, and by what it is trusted.
     pub fn address(&self) -> Result<Address, Failure> {
-        Address::parse(self.url(), self.database_ca.as_deref())
+        let url = self.database_url.as_deref().unwrap_or_default();
+        Address::parse(PROGRAM, url, self.database_ca.as_deref())
+    }
+
+    /// Whether there is a URL at all.
+    fn names_a_database(&self) -> bool {
+        self.database_url.as_deref().is_some_and(|url| !url.is_empty())
     }
 
     /// The same for one policy: in a Job a failure names the keys of its Secrets.
     pub fn address_for(&self, policy: &Policy, job: &JobArgs) -> Result<Address, Failure> {
-        match job.uid() {
-            Some(_) => {
-                Address::parse_in_job(self.url(), self.database_ca.as_deref(), policy.database())
-            }
-            None => self.address(),
+        let address = self.address();
+        if job.uid().is_none() {
+            return address;
         }
-    }
-
-    fn url(&self) -> &str {
-        self.database_url.as_deref().unwrap_or_default()
+        address.map_err(|failure| {
+            let database = policy.database();
+            let sources = [Some(&database.url_from), database.ca_from.as_ref()];
+            let keys = sources.into_iter().flatten().map(|source| {
+                let SecretKeyRef { name, key } = &source.secret_key_ref;
+                format!("Secret {name}, key {key}")
+            });
+            failure.while_doing(&format!("reading {}", keys.collect::<Vec<_>>().join(" and ")))
+        })
     }
 }
 

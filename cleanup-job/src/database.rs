@@ -1,22 +1,19 @@
 //! The database: the settings of a transaction, and the one place where a
-//! [`Statement`] becomes a query. How it is reached is in the modules below.
+//! [`Statement`] becomes a query. How it is reached is in `runtime::database`.
 //!
 //! Everything is set inside a transaction, nothing in the session, and no
 //! statement is prepared by name: so it works through a pooler that hands each
 //! transaction to another server connection.
 
-pub mod address;
-mod connect;
-mod trust;
-mod url;
-
 use std::time::Duration;
 
 use jiff::Timestamp;
 use policy::{Execution, Moment, Statement, Value};
+use runtime::database::address::Address;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Transaction};
+use tokio_util::sync::CancellationToken;
 
 use crate::execute::Positions;
 use crate::failure::Failure;
@@ -59,6 +56,16 @@ impl Patience {
 }
 
 impl Database {
+    /// Connects, and tries again until `patience` has passed.
+    pub async fn connect(
+        address: &Address,
+        patience: Duration,
+        cancelled: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let connection = runtime::database::connect(address, patience, cancelled).await?;
+        Ok(Self { connection })
+    }
+
     /// Begins a transaction and pins every setting that a role, a database or a
     /// pooler could have set otherwise.
     pub async fn begin(

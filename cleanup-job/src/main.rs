@@ -22,25 +22,17 @@ mod release;
 mod run;
 mod validate;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use crate::args::{Args, Command};
-use crate::exit::Exit;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Args { command, log } = Args::parse();
-    // The driver logs what the server says, and that can be a row.
-    let filter = format!("{},sqlx=off,sqlx_core=off,sqlx_postgres=off", log.log_level);
-    if let Err(error) = runtime::log::init(&filter, log.log_format) {
-        let _ = writeln!(
-            std::io::stderr(),
-            "{error}: --log-level is a level such as info, or directives such as pgsweep=debug"
-        );
-        return Exit::Wrong.into();
+    if let Err(exit) = log.start("pgsweep") {
+        return exit.into();
     }
     let exit = match command {
         Command::Validate(args) => validate::validate(&args),

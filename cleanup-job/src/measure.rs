@@ -7,7 +7,7 @@ use policy::{Execution, Mode, Moment, Plan, Step, Strategy};
 use sqlx::{Connection as _, Postgres, Row as _, Transaction};
 
 use crate::database::{fetch, limit_lock_wait};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, with_hint};
 use crate::ledger::{self, Fingerprint};
 use crate::preflight::Answer;
 
@@ -227,5 +227,5 @@ pub async fn ask(
 
 fn told(failure: Failure, step: &Step) -> Failure {
     let what = format!("rule {} on {}", step.rule(), step.table().plain());
-    failure.with_hint("execution.statementTimeout").while_doing(&what)
+    with_hint(failure, "execution.statementTimeout").while_doing(&what)
 }

@@ -12,7 +12,6 @@ use sqlx::{Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::PlanArgs;
-use crate::database::address::ConnectionWarning;
 use crate::database::{self, Database, Purpose};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -21,6 +20,7 @@ use crate::load::{self, Source};
 use crate::measure::{self, Held};
 use crate::output;
 use crate::preflight::{self, Refusal};
+use runtime::database::address::ConnectionWarning;
 
 use shown::Shown;
 

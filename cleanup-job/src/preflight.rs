@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use policy::{Access, Mode, Named as _, Plan, Policy, SchemaProblem, SchemaProblemKind, Statement};
 use sqlx::{Postgres, Transaction};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, with_hint};
 use crate::{catalog, database, measure};
 
 /// Why nothing can begin.
@@ -122,7 +122,7 @@ impl Preflight<'_, '_> {
             Err(failure) => {
                 let place =
                     if rule.is_empty() { what.clone() } else { format!("rule {rule} {what}") };
-                Err(failure.with_hint("execution.statementTimeout").while_doing(&place))
+                Err(with_hint(failure, "execution.statementTimeout").while_doing(&place))
             }
         }
     }

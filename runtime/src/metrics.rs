@@ -15,9 +15,9 @@ pub fn registry() -> prometheus::Result<Registry> {
 }
 
 /// The media type of [`encode`]'s text.
-pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// All metrics of the registry, in the Prometheus text format.
-pub(crate) fn encode(registry: &Registry) -> prometheus::Result<String> {
+pub fn encode(registry: &Registry) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }

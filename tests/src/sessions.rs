@@ -1,5 +1,7 @@
 //! The database of the session API: made by `session-api migrate`, with roles of the test's own.
 
+pub mod replica;
+
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
+use runtime::database::failure::{Failure, FailureKind};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 use thiserror::Error;
 
-use super::failure::{Failure, FailureKind};
 use super::roles;
 use crate::args::RoleArgs;
 
@@ -44,6 +44,12 @@ const MIGRATIONS: [Migration; 5] = [
 
 /// The version that this program makes.
 pub const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// Whether this program works on a schema of that version: on its own, and, while a release is rolled out,
+/// on the next.
+pub fn fits(version: i64) -> bool {
+    (NEWEST..=NEWEST + 1).contains(&version)
+}
 
 const CREATE_SCHEMA: &str = "CREATE SCHEMA IF NOT EXISTS core";
 const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS core.migrations (

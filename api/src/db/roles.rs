@@ -1,9 +1,9 @@
 //! The roles and their privileges: `roles.sql`, which takes the names from settings of the transaction.
 
 use policy::Identifier;
+use runtime::database::failure::Failure;
 use sqlx::PgConnection;
 
-use super::failure::Failure;
 use crate::args::RoleArgs;
 
 const ROLES: &str = include_str!("roles.sql");

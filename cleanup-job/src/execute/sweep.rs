@@ -13,7 +13,7 @@ use super::batch::{self, Batch, Portion, Task};
 use super::pace::Pace;
 use super::{Context, Done};
 use crate::database::Purpose;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, with_hint};
 use crate::ledger::{Fingerprint, RuleProgress};
 use crate::measure;
 
@@ -325,7 +325,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             _ => StopReason::Error,
         };
         if !matches!(self.done.stop, StopReason::Cancelled | StopReason::LockHeld) {
-            self.done.failure = Some(failure.with_hint("execution.batchTimeout"));
+            self.done.failure = Some(with_hint(failure, "execution.batchTimeout"));
         }
         self.done
     }

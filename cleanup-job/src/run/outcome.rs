@@ -13,7 +13,6 @@ use policy::{
 pub use ending::Ending;
 
 use super::Executed;
-use crate::database::address::ConnectionWarning;
 use crate::execute::Done;
 use crate::exit::Exit;
 use crate::failure::FailureKind;
@@ -22,6 +21,7 @@ use crate::ledger::begin::Tenure;
 use crate::ledger::close::RuleEnd;
 use crate::measure::Held;
 use crate::output;
+use runtime::database::address::ConnectionWarning;
 
 /// What is known of a run so far.
 pub struct Outcome {

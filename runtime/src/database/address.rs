@@ -1,13 +1,12 @@
 //! From the URL and the CA to what the driver is told: all of it, so that nothing of the
-//! environment or of a file at home decides where rows are deleted.
+//! environment or of a file at home decides which database it is.
 
-use policy::{DatabaseSpec, SecretKeyRef};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 
+use super::failure::Failure;
 use super::trust::Trust;
 use super::url::{Place, Url};
-use crate::failure::Failure;
 
 /// Where a database is, who logs in, and whom the connection trusts. Holds the password.
 pub struct Address {
@@ -24,6 +23,7 @@ pub enum ConnectionWarning {
 
 impl ConnectionWarning {
     /// The name, in report and plan.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnverifiedConnection => "UnverifiedConnection",
@@ -31,6 +31,7 @@ impl ConnectionWarning {
     }
 
     /// The sentence for people.
+    #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
             Self::UnverifiedConnection => {
@@ -41,8 +42,9 @@ impl ConnectionWarning {
 }
 
 impl Address {
-    /// Reads the URL, and the CA of `--database-ca`: PEM, or the path of a file.
-    pub fn parse(url: &str, ca: Option<&str>) -> Result<Self, Failure> {
+    /// Reads the URL, and the CA of `--database-ca`: PEM, or the path of a file. `program` is what the
+    /// server and its logs know us by.
+    pub fn parse(program: &str, url: &str, ca: Option<&str>) -> Result<Self, Failure> {
         let url = Url::parse(url)?;
         let trust = Trust::new(&url, ca)?;
         let defaults = PgConnectOptions::new_without_pgpass();
@@ -60,27 +62,11 @@ impl Address {
             .database(&url.database)
             .ssl_mode(trust.mode)
             .ssl_root_cert_from_pem(trust.authorities.into_bytes())
-            .application_name("pgsweep")
+            .application_name(program)
             .statement_cache_capacity(0)
             .extra_float_digits(None)
             .disable_statement_logging();
         Ok(Self { options, unverified: trust.unverified })
-    }
-
-    /// The same in a Job, where nobody sees the URL: a failure names the keys of the Secrets.
-    pub fn parse_in_job(
-        url: &str,
-        ca: Option<&str>,
-        secrets: &DatabaseSpec,
-    ) -> Result<Self, Failure> {
-        Self::parse(url, ca).map_err(|failure| {
-            let sources = [Some(&secrets.url_from), secrets.ca_from.as_ref()];
-            let keys = sources.into_iter().flatten().map(|source| {
-                let SecretKeyRef { name, key } = &source.secret_key_ref;
-                format!("Secret {name}, key {key}")
-            });
-            failure.while_doing(&format!("reading {}", keys.collect::<Vec<_>>().join(" and ")))
-        })
     }
 
     /// What a person should know of it; said in the log too.
@@ -92,7 +78,9 @@ impl Address {
         warning.into_iter().collect()
     }
 
-    pub(super) fn options(&self) -> &PgConnectOptions {
+    /// What the driver is told. Holds the password.
+    #[must_use]
+    pub fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::failure::Failure;
+use super::failure::Failure;
 
 /// A URL in its parts. What it leaves out is not filled in from anywhere.
 pub struct Url {

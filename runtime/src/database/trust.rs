@@ -9,8 +9,8 @@ use rustls::pki_types::pem::PemObject as _;
 use sqlx::postgres::PgSslMode;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
+use super::failure::Failure;
 use super::url::{Place, SslMode, Url};
-use crate::failure::Failure;
 
 /// How a connection is secured.
 #[derive(Debug)]

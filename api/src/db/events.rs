@@ -1,0 +1,39 @@
+//! `core.session_events`, `core.analytics_events` and `core.session_audit_log`: told in the transaction of
+//! what happened, or not at all.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::event::{Actor, Event};
+
+const TELL: &str = include_str!("events.sql");
+
+const HEAD: &str = "
+SELECT epoch, last_seq
+FROM core.session_groups
+WHERE session_group_id = $1";
+
+/// Tells of what a request did. Whoever changed a session has its row by now; the group's comes here.
+pub async fn tell(
+    connection: &mut PgConnection,
+    events: &[Event],
+    actor: &Actor,
+) -> Result<(), sqlx::Error> {
+    let told: Vec<Value> = events.iter().map(Event::told).collect();
+    let kind = if actor.participant.is_some() { "participant" } else { "system" };
+    sqlx::query(TELL)
+        .bind(Value::Array(told))
+        .bind(actor.participant.map(|id| id.to_string()))
+        .bind(kind)
+        .bind(&actor.network)
+        .persistent(false)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Epoch and number of a group's newest event: where a reader goes on.
+pub async fn head(connection: &mut PgConnection, group: Uuid) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(HEAD).bind(group).persistent(false).fetch_one(connection).await
+}

@@ -1,0 +1,198 @@
+//! `core.session_participants`. A token leads to its participant and from there to the session, and to no
+//! other.
+
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::sessions::session_columns;
+use crate::participant::{Member, Participant};
+use crate::session::Session;
+
+/// The columns of a [`Participant`], of the table that is called `p`.
+macro_rules! participant_columns {
+    () => {
+        "p.participant_id, p.display_name, p.role, p.ready, p.joined_at, p.last_seen_at, p.disconnected_at, p.left_at"
+    };
+}
+
+const JOIN: &str = concat!(
+    "INSERT INTO core.session_participants AS p (session_id, display_name, role, token_hash)
+     VALUES ($1, $2, $3, $4)
+     RETURNING ",
+    participant_columns!()
+);
+
+const FIND: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    participant_columns!(),
+    " FROM core.session_participants AS p
+     JOIN core.sessions AS s ON s.session_id = p.session_id
+     WHERE p.token_hash = $1"
+);
+
+/// Rows are locked in the order of FROM: the session first, as by a cleanup that deletes both.
+const FIND_AND_LOCK: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    participant_columns!(),
+    " FROM core.sessions AS s
+     JOIN core.session_participants AS p ON p.session_id = s.session_id
+     WHERE p.token_hash = $1
+     FOR UPDATE"
+);
+
+const LIST: &str = concat!(
+    "SELECT ",
+    participant_columns!(),
+    " FROM core.session_participants AS p
+     WHERE p.session_id = $1
+       AND p.left_at IS NULL
+     ORDER BY p.joined_at, p.participant_id"
+);
+
+const LEAVE: &str = "
+UPDATE core.session_participants
+SET left_at = now()
+WHERE participant_id = $1";
+
+const SEE: &str = "
+UPDATE core.session_participants
+SET last_seen_at = GREATEST(last_seen_at, now())
+WHERE participant_id = $1";
+
+/// Of two heartbeats at once one finds them gone.
+const RECONNECT: &str = "
+UPDATE core.session_participants
+SET last_seen_at = GREATEST(last_seen_at, now()), disconnected_at = NULL
+WHERE participant_id = $1
+  AND disconnected_at IS NOT NULL";
+
+const SET_READY: &str = "
+UPDATE core.session_participants
+SET ready = $2
+WHERE participant_id = $1";
+
+const COUNT_READY: &str = "
+SELECT count(*) FILTER (WHERE ready), count(*)
+FROM core.session_participants
+WHERE session_id = $1
+  AND left_at IS NULL";
+
+impl FromRow<'_, PgRow> for Participant {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let time = |column| row.try_get::<jiff_sqlx::Timestamp, _>(column).map(Timestamp::from);
+        let is_set = |column| {
+            let moment = row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?;
+            Ok::<_, sqlx::Error>(moment.is_some())
+        };
+        Ok(Self {
+            id: row.try_get("participant_id")?,
+            display_name: row.try_get("display_name")?,
+            role: row.try_get("role")?,
+            ready: row.try_get("ready")?,
+            joined_at: time("joined_at")?,
+            last_seen_at: time("last_seen_at")?,
+            is_disconnected: is_set("disconnected_at")?,
+            has_left: is_set("left_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for Member {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { session: Session::from_row(row)?, participant: Participant::from_row(row)? })
+    }
+}
+
+/// Who joins.
+pub struct Newcomer<'a> {
+    /// `host` or `guest`.
+    pub role: &'a str,
+    /// For people.
+    pub display_name: Option<&'a str>,
+    /// What is kept of the token.
+    pub token_hash: [u8; 32],
+}
+
+/// Adds a participant.
+pub async fn join(
+    connection: &mut PgConnection,
+    session: Uuid,
+    newcomer: &Newcomer<'_>,
+) -> Result<Participant, sqlx::Error> {
+    sqlx::query_as(JOIN)
+        .bind(session)
+        .bind(newcomer.display_name)
+        .bind(newcomer.role)
+        .bind(newcomer.token_hash.as_slice())
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+}
+
+/// Whose token it is, and of which session.
+pub async fn find(
+    connection: &mut PgConnection,
+    token_hash: [u8; 32],
+) -> Result<Option<Member>, sqlx::Error> {
+    let find = sqlx::query_as(FIND).bind(token_hash.to_vec()).persistent(false);
+    find.fetch_optional(connection).await
+}
+
+/// The same, with both locked until the end of the transaction.
+pub async fn find_and_lock(
+    connection: &mut PgConnection,
+    token_hash: [u8; 32],
+) -> Result<Option<Member>, sqlx::Error> {
+    let find = sqlx::query_as(FIND_AND_LOCK).bind(token_hash.to_vec()).persistent(false);
+    find.fetch_optional(connection).await
+}
+
+/// Those who have not left.
+pub async fn list(
+    connection: &mut PgConnection,
+    session: Uuid,
+) -> Result<Vec<Participant>, sqlx::Error> {
+    sqlx::query_as(LIST).bind(session).persistent(false).fetch_all(connection).await
+}
+
+/// Somebody leaves.
+pub async fn leave(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(LEAVE).bind(id).persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// Somebody is there.
+pub async fn see(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(SEE).bind(id).persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// Somebody is there again whom cleanup has marked as gone. Whether they still were.
+pub async fn reconnect(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let reconnect = sqlx::query(RECONNECT).bind(id).persistent(false);
+    Ok(reconnect.execute(connection).await?.rows_affected() > 0)
+}
+
+/// Somebody is ready, or not any more.
+pub async fn set_ready(
+    connection: &mut PgConnection,
+    id: Uuid,
+    ready: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(SET_READY).bind(id).bind(ready).persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// How many are ready, of how many.
+pub async fn count_ready(
+    connection: &mut PgConnection,
+    session: Uuid,
+) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(COUNT_READY).bind(session).persistent(false).fetch_one(connection).await
+}

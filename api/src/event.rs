@@ -1,0 +1,143 @@
+//! What happens, by its name, and who is told: sockets (the outbox), people who count (analytics) and
+//! auditors. The table of `docs/session-api-http.md`.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::session::Session;
+
+/// Where an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sinks {
+    /// To the sockets of the group.
+    pub realtime: bool,
+    /// To the figures.
+    pub analytics: bool,
+    /// To the audit log.
+    pub audit: bool,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    SessionCreated,
+    SessionChanged,
+    SessionEnded,
+    SessionExpired,
+    SessionGroupCreated,
+    SessionJoinedExistingGroup,
+    JoinCodeGenerated,
+    JoinCodeUsed,
+    JoinCodeFailed,
+    JoinCodeExpired,
+    JoinCodeRevoked,
+    DualPhonePaired,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantReconnected,
+    ReadyStatusUpdate,
+}
+
+impl EventType {
+    /// Its name, the same in outbox, figures and audit log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SessionCreated => "session_created",
+            Self::SessionChanged => "session_changed",
+            Self::SessionEnded => "session_ended",
+            Self::SessionExpired => "session_expired",
+            Self::SessionGroupCreated => "session_group_created",
+            Self::SessionJoinedExistingGroup => "session_joined_existing_group",
+            Self::JoinCodeGenerated => "join_code_generated",
+            Self::JoinCodeUsed => "join_code_used",
+            Self::JoinCodeFailed => "join_code_failed",
+            Self::JoinCodeExpired => "join_code_expired",
+            Self::JoinCodeRevoked => "join_code_revoked",
+            Self::DualPhonePaired => "dual_phone_paired",
+            Self::ParticipantJoined => "participant_joined",
+            Self::ParticipantLeft => "participant_left",
+            Self::ParticipantReconnected => "participant_reconnected",
+            Self::ReadyStatusUpdate => "ready_status_update",
+        }
+    }
+
+    /// Who is told.
+    pub fn sinks(self) -> Sinks {
+        let sinks = |realtime, analytics, audit| Sinks { realtime, analytics, audit };
+        match self {
+            Self::SessionCreated | Self::SessionChanged | Self::JoinCodeRevoked => {
+                sinks(false, false, true)
+            }
+            Self::SessionEnded
+            | Self::SessionExpired
+            | Self::ParticipantJoined
+            | Self::ParticipantLeft
+            | Self::ParticipantReconnected => sinks(true, false, true),
+            Self::SessionGroupCreated | Self::SessionJoinedExistingGroup | Self::JoinCodeFailed => {
+                sinks(false, true, false)
+            }
+            Self::JoinCodeGenerated => sinks(false, true, true),
+            Self::JoinCodeUsed | Self::DualPhonePaired => sinks(true, true, true),
+            Self::JoinCodeExpired => sinks(true, true, false),
+            Self::ReadyStatusUpdate => sinks(true, false, false),
+        }
+    }
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    kind: EventType,
+    session: Option<Uuid>,
+    group: Option<Uuid>,
+    app: Option<String>,
+    data: Value,
+}
+
+impl Event {
+    /// Something that happened in a session.
+    pub fn of(session: &Session, kind: EventType, data: Value) -> Self {
+        Self {
+            kind,
+            session: Some(session.id),
+            group: Some(session.group),
+            app: Some(session.app.clone()),
+            data,
+        }
+    }
+
+    /// A try of a code that led to no session.
+    pub fn failed_code(table_token: Option<&str>, app: Option<&str>, reason: &str) -> Self {
+        Self {
+            kind: EventType::JoinCodeFailed,
+            session: None,
+            group: None,
+            app: app.map(str::to_owned),
+            data: json!({"table_token": table_token, "reason": reason}),
+        }
+    }
+
+    /// As the statement that tells of it takes it.
+    pub fn told(&self) -> Value {
+        let Sinks { realtime, analytics, audit } = self.kind.sinks();
+        json!({
+            "type": self.kind.as_str(),
+            "session": self.session.map(|id| id.to_string()),
+            "group": self.group.map(|id| id.to_string()),
+            "app": self.app,
+            "data": self.data,
+            "realtime": realtime,
+            "analytics": analytics,
+            "audit": audit,
+        })
+    }
+}
+
+/// Who did it, for the audit log.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The participant; nobody yet where a code was tried.
+    pub participant: Option<Uuid>,
+    /// The network, shortened.
+    pub network: String,
+}

@@ -1,0 +1,198 @@
+//! `POST /api/v1/join-codes/redeem`: somebody types a code, and is in.
+//!
+//! A try is taken before the code is looked at, and given back when it was right. A code that was never
+//! there, was used, or is for another table is told from none of the others.
+
+mod judge;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use self::judge::{Verdict, judge};
+use crate::answer;
+use crate::body::Fields;
+use crate::client::{Client, Peer};
+use crate::code::Code;
+use crate::db::participants::{self, Newcomer};
+use crate::db::rate_limits::{self, Limit, Reserved, Try};
+use crate::db::{Work, events, join_codes, sessions};
+use crate::event::{Actor, Event, EventType};
+use crate::join_code::{LEFT, POLICY, left, policy, quota, whole_seconds};
+use crate::metrics::CodeTry;
+use crate::problem::{self, FieldProblem, Problem};
+use crate::session::Session;
+use crate::session::create::joined;
+use crate::state::App;
+use crate::token::Token;
+
+/// Of one client, over all replicas.
+const LIMIT: Limit = Limit { name: "join-code", tries: 5, seconds: 60.0 };
+/// Of everybody within a minute: after that a guess has to name the table.
+const MOST_WRONG: i64 = 300;
+
+/// What is asked for.
+struct Request {
+    code: Code,
+    table_token: Option<String>,
+    display_name: Option<String>,
+}
+
+impl Request {
+    fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let code = fields.formed("code", Code::is_code, Code::FORM);
+        let request = Self {
+            code: Code::typed(fields.required("code", code)),
+            table_token: fields.name("table_token", 64),
+            display_name: fields.text("display_name", 40),
+        };
+        fields.done()?;
+        Ok(request)
+    }
+}
+
+/// `POST /api/v1/join-codes/redeem`
+pub async fn redeem(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    let request = Request::read(fields)?;
+    let client = Client::find(peer, &headers, app.proxies);
+    let actor = Actor { participant: None, network: client.prefix() };
+    let key = format!("{}:{}", LIMIT.name, client.key());
+    let taken = take_try(&app, &request, &key, &actor).await?;
+
+    let mut work = app.database.begin().await?;
+    let verdict = judge(&app, &mut work, &request, &actor).await?;
+    let (what, code) = match verdict {
+        Verdict::Right(session) => {
+            rate_limits::give_back(work.connection(), &key, taken.at).await?;
+            let answer = welcome(&mut work, *session, &request, actor).await?;
+            work.commit().await?;
+            app.metrics.tried(CodeTry::Paired);
+            return Ok(with_limit(answer, &Try { left: taken.left + 1, ..taken }));
+        }
+        Verdict::Wrong => (CodeTry::Invalid, problem::Code::JoinCodeInvalid),
+        Verdict::Expired => (CodeTry::Expired, problem::Code::JoinCodeExpired),
+    };
+    // What was found out about the code lasts, and so does the try.
+    work.commit().await?;
+    app.metrics.tried(what);
+    let value = left(LIMIT, taken.left, whole_seconds(taken.reset));
+    Err(Problem::new(code).header(POLICY, policy(LIMIT)).header(LEFT, value))
+}
+
+/// Takes a try, for good: in a transaction of its own, so that no other waits for what comes of it.
+async fn take_try(app: &App, request: &Request, key: &str, actor: &Actor) -> Result<Try, Problem> {
+    if let Some(wait) = app.blocked.seconds_left(key, Instant::now()) {
+        app.metrics.tried(CodeTry::Limited);
+        return Err(quota(LIMIT, wait));
+    }
+    let mut work = app.database.begin().await?;
+    demand_table(&mut work, request).await?;
+    let reserved = rate_limits::reserve(work.connection(), key, LIMIT).await?;
+    let taken = match reserved {
+        Reserved::Taken(taken) => Ok(taken),
+        Reserved::Denied(wait) => {
+            app.metrics.tried(CodeTry::Limited);
+            app.blocked.block(key.to_owned(), wait, Instant::now());
+            let event = Event::failed_code(request.table_token.as_deref(), None, "rate_limited");
+            events::tell(work.connection(), &[event], actor).await?;
+            Err(quota(LIMIT, wait))
+        }
+    };
+    work.commit().await?;
+    taken
+}
+
+/// While many codes are guessed, one that may be for any table finds somebody too soon.
+async fn demand_table(work: &mut Work, request: &Request) -> Result<(), Problem> {
+    if request.table_token.is_some() {
+        return Ok(());
+    }
+    if join_codes::count_wrong(work.connection(), MOST_WRONG + 1).await? <= MOST_WRONG {
+        return Ok(());
+    }
+    let message = "must be given while many wrong codes are tried".to_owned();
+    Err(Problem::new(problem::Code::ValidationFailed)
+        .errors(vec![FieldProblem { field: "table_token", message }]))
+}
+
+/// The second phone is there.
+async fn welcome(
+    work: &mut Work,
+    session: Session,
+    request: &Request,
+    actor: Actor,
+) -> Result<Response, Problem> {
+    let token = Token::draw()?;
+    let newcomer = Newcomer {
+        role: "guest",
+        display_name: request.display_name.as_deref(),
+        token_hash: token.hash(),
+    };
+    let guest = participants::join(work.connection(), session.id, &newcomer).await?;
+    let id = session.id.to_string();
+    let seconds = work.now.duration_since(session.created_at).as_secs_f64();
+    let told = [
+        Event::of(&session, EventType::JoinCodeUsed, json!({"session_id": id, "success": true})),
+        Event::of(
+            &session,
+            EventType::DualPhonePaired,
+            json!({
+                "session_id": id,
+                // A statement of the requirements casts this to a timestamp without a zone.
+                "created_at": session.created_at.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+                "pairing_seconds": seconds,
+            }),
+        ),
+        joined(&session, &guest),
+    ];
+    let actor = Actor { participant: Some(guest.id), ..actor };
+    events::tell(work.connection(), &told, &actor).await?;
+    // Its guest has been counted meanwhile.
+    let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
+    let body = json!({
+        "session": session.shown(work.now),
+        "participant": guest.shown(work.now),
+        "token": token.shown(),
+    });
+    Ok(answer::json(StatusCode::OK, body, work.now))
+}
+
+fn with_limit(mut answer: Response, taken: &Try) -> Response {
+    let values =
+        [(POLICY, policy(LIMIT)), (LEFT, left(LIMIT, taken.left, whole_seconds(taken.reset)))];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_a_code_of_six_digits() {
+        let read = |text: &str| Request::read(Fields::parse(text.as_bytes()).expect("an object"));
+        let right = read(r#"{"code": "493817", "table_token": "table_042"}"#).expect("right");
+        assert_eq!(right.table_token.as_deref(), Some("table_042"));
+        for wrong in [
+            "{}",
+            r#"{"code": 493817}"#,
+            r#"{"code": "49381"}"#,
+            r#"{"code": "493817", "session": "x"}"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What a cluster asks, and the pages of the problems.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::db::{migrations, partitions};
+use crate::problem::{Code, Problem};
+use crate::state::App;
+
+/// `GET /healthz`: the process is there.
+pub async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+/// `GET /readyz`: it can do its work, and goes on to.
+pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, String) {
+    let not = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
+    if app.draining.has_begun() {
+        return not("about to end".to_owned());
+    }
+    match schema_version(&app).await {
+        Ok(version) if migrations::fits(version) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(version) => not(format!("the schema is at version {version}")),
+        Err(_) => not("the database does not answer".to_owned()),
+    }
+}
+
+/// The version of the schema, by way of the pool that requests use.
+async fn schema_version(app: &App) -> Result<i64, sqlx::Error> {
+    let mut work = app.database.begin().await?;
+    partitions::schema_version(work.connection()).await
+}
+
+/// `GET /metrics`
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    match app.metrics.page(app.database.connections()) {
+        Ok(page) => {
+            ([(header::CONTENT_TYPE, runtime::metrics::CONTENT_TYPE)], page).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot write the metrics page");
+            Problem::new(Code::Internal).into_response()
+        }
+    }
+}
+
+/// `GET /problems/{code}`: what the type of a problem leads to.
+pub async fn problem(Path(word): Path<String>) -> Result<String, Problem> {
+    let code = Code::of(&word).ok_or_else(|| Problem::new(Code::RouteNotFound))?;
+    let (status, title, detail) = (code.status(), code.title(), code.detail());
+    Ok(format!("{}\n\n{title} (usually {status}).\n{detail}\n", code.as_str()))
+}

@@ -1,0 +1,78 @@
+//! Every URL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::routing::{delete, get, post, put};
+use axum::{Router, middleware};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+
+use crate::problem::{Code, Problem};
+use crate::state::App;
+use crate::{answer, join_code, participant, probe, session};
+
+const MOST_BYTES: usize = 32 * 1024;
+
+/// All of it. `origins` are the web pages that a browser may call it from.
+pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
+    let sessions = Router::new()
+        .route("/", post(session::create::create))
+        .route(
+            "/{id}",
+            get(session::show::show).patch(session::change::change).delete(session::remove::remove),
+        )
+        .route("/{id}/end", post(session::end::end))
+        .route("/{id}/participants", post(participant::join::join))
+        .route("/{id}/participants/me", delete(participant::leave::leave))
+        .route("/{id}/participants/me/heartbeat", put(participant::heartbeat::heartbeat))
+        .route("/{id}/participants/me/ready", put(participant::ready::ready))
+        .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke));
+
+    Router::new()
+        .nest("/api/v1/sessions", sessions)
+        .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
+        // As requirement 000 has it.
+        .route("/api/sessions/join-dual", post(join_code::redeem::redeem))
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+        .route("/metrics", get(probe::metrics))
+        .route("/problems/{code}", get(probe::problem))
+        .fallback(async || Problem::new(Code::RouteNotFound))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::complete))
+                .layer(CatchPanicLayer::custom(answer::broken))
+                .layer(cors(origins))
+                .layer(DefaultBodyLimit::max(MOST_BYTES)),
+        )
+        .with_state(app)
+}
+
+/// Without credentials: a token goes in a header, and never in a cookie.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("heartbeat-interval"),
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(Duration::from_mins(10))
+}

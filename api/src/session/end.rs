@@ -1,0 +1,49 @@
+//! `POST /api/v1/sessions/{id}/end`: a participant ends the session for all. Again it is the same.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use crate::answer;
+use crate::client::{Client, Peer};
+use crate::db::{Work, events, sessions};
+use crate::event::{Actor, Event, EventType};
+use crate::participant::{Access, Member};
+use crate::problem::{Code, Problem};
+use crate::session::{Session, SessionId, Standing};
+use crate::state::App;
+
+/// `POST /api/v1/sessions/{id}/end`
+pub async fn end(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    SessionId(id): SessionId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut work = app.database.begin().await?;
+    let member = Member::find(&mut work, &headers, id, Access::Change).await?;
+    let session = match member.session.standing(work.now) {
+        Standing::Live => {
+            let actor = member.actor(Client::find(peer, &headers, app.proxies));
+            over(&mut work, &member.session, &actor).await?
+        }
+        Standing::Ended => member.session,
+        Standing::Expired => return Err(Problem::new(Code::SessionExpired)),
+    };
+    let body = json!({"session": session.shown(work.now)});
+    let answer = answer::json(StatusCode::OK, body, work.now);
+    work.commit().await?;
+    Ok(answer)
+}
+
+/// Ends a session that is live, and tells of it.
+pub async fn over(work: &mut Work, session: &Session, actor: &Actor) -> Result<Session, Problem> {
+    let ended = sessions::end(work.connection(), session.id).await?;
+    let data = json!({"sessionId": session.id.to_string(), "reason": "ended"});
+    let event = Event::of(&ended, EventType::SessionEnded, data);
+    events::tell(work.connection(), &[event], actor).await?;
+    Ok(ended)
+}

@@ -1,0 +1,56 @@
+//! `GET /api/v1/sessions/{id}`: what a participant sees of their session.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use crate::answer;
+use crate::db::{Work, events, groups, participants};
+use crate::participant::{Access, Member};
+use crate::problem::{Code, Problem};
+use crate::session::{Session, SessionId, Standing};
+use crate::state::App;
+
+/// `GET /api/v1/sessions/{id}`
+pub async fn show(
+    State(app): State<Arc<App>>,
+    SessionId(id): SessionId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut work = app.database.begin().await?;
+    let member = Member::find(&mut work, &headers, id, Access::Read).await?;
+    if member.session.standing(work.now) == Standing::Expired {
+        return Err(Problem::new(Code::SessionExpired));
+    }
+    let body = snapshot(&mut work, &member.session).await?;
+    Ok(with_etag(body, &member.session, &work))
+}
+
+/// A session with all that its participants see.
+pub async fn snapshot(work: &mut Work, session: &Session) -> Result<Value, Problem> {
+    let now = work.now;
+    let deck = groups::deck(work.connection(), session.group).await?;
+    let (epoch, seq) = events::head(work.connection(), session.group).await?;
+    let present = participants::list(work.connection(), session.id).await?;
+    Ok(json!({
+        "session": session.shown(now),
+        "participants": present.iter().map(|one| one.shown(now)).collect::<Vec<_>>(),
+        "group": {
+            "id": session.group.to_string(),
+            "deck_context_id": deck.map(|deck| deck.to_string()),
+        },
+        "head": format!("{epoch}:{seq}"),
+    }))
+}
+
+/// The answer that a later change refers to.
+pub fn with_etag(body: Value, session: &Session, work: &Work) -> Response {
+    let mut answer = answer::json(StatusCode::OK, body, work.now);
+    if let Ok(tag) = HeaderValue::from_str(&session.etag()) {
+        answer.headers_mut().insert(header::ETAG, tag);
+    }
+    answer
+}

@@ -1,0 +1,111 @@
+//! What every request can use.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::code::CodeKeys;
+use crate::db::Database;
+use crate::metrics::Metrics;
+
+/// How long a replica believes that a client is blocked without asking: a flood reaches the database once
+/// in that time, and a try that was given back elsewhere is seen soon.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// More than that, and what is over is thrown out.
+const MOST_BLOCKED: usize = 10_000;
+
+/// The server's own.
+pub struct App {
+    /// The database.
+    pub database: Database,
+    /// The keys of codes.
+    pub code_keys: CodeKeys,
+    /// Who was just told to wait.
+    pub blocked: Blocked,
+    /// Figures.
+    pub metrics: Metrics,
+    /// How many proxies of ours stand before it.
+    pub proxies: usize,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// Whether it is about to end.
+    pub draining: Draining,
+}
+
+/// Whether the server takes its leave: it still answers, and wants no new client.
+#[derive(Default)]
+pub struct Draining(AtomicBool);
+
+impl Draining {
+    /// From now on.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Who has no try left, by key.
+#[derive(Default)]
+pub struct Blocked(Mutex<HashMap<String, Block>>);
+
+#[derive(Clone, Copy)]
+struct Block {
+    believed_until: Instant,
+    over_at: Instant,
+}
+
+impl Blocked {
+    /// How many more seconds a key has to wait, as far as is known here.
+    pub fn seconds_left(&self, key: &str, now: Instant) -> Option<f64> {
+        let blocked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = blocked.get(key).filter(|block| now < block.believed_until)?;
+        Some(block.over_at.saturating_duration_since(now).as_secs_f64())
+    }
+
+    /// The database said that a key has to wait so many seconds.
+    pub fn block(&self, key: String, seconds: f64, now: Instant) {
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let block = Block { believed_until: now + wait.min(BELIEVED), over_at: now + wait };
+        let mut blocked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if blocked.len() >= MOST_BLOCKED {
+            blocked.retain(|_, block| now < block.believed_until);
+        }
+        if blocked.len() < MOST_BLOCKED {
+            blocked.insert(key, block);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_believed_for_a_moment_and_never_longer_than_it_lasts() {
+        let (blocked, now) = (Blocked::default(), Instant::now());
+        let after = |millis| now + Duration::from_millis(millis);
+        blocked.block("a".to_owned(), 37.0, now);
+        blocked.block("b".to_owned(), 0.5, now);
+        assert!(blocked.seconds_left("a", after(900)).is_some_and(|left| left > 36.0));
+        assert_eq!(blocked.seconds_left("a", after(1000)), None);
+        assert_eq!(blocked.seconds_left("b", after(500)), None);
+        assert_eq!(blocked.seconds_left("c", now), None);
+    }
+
+    #[test]
+    fn a_crowd_of_blocked_clients_does_not_fill_the_memory() {
+        let (blocked, now) = (Blocked::default(), Instant::now());
+        for client in 0..MOST_BLOCKED + 5 {
+            blocked.block(client.to_string(), 60.0, now);
+        }
+        let count = || blocked.0.lock().expect("unbroken").len();
+        assert_eq!(count(), MOST_BLOCKED);
+        blocked.block("late".to_owned(), 60.0, now + BELIEVED);
+        assert_eq!(count(), 1);
+    }
+}

@@ -1,0 +1,88 @@
+//! Tokens: 256 random bits that are shown once. Only their SHA-256 is kept, by which they are found: whoever
+//! sends a token does not know where in the index its hash lies, so how long that takes tells nothing.
+
+use axum::http::{HeaderMap, header};
+use sha2::{Digest as _, Sha256};
+
+use crate::problem::{Code, Problem};
+
+const PREFIX: &str = "st_";
+const BYTES: usize = 32;
+
+/// A token. It has no `Debug`, and is in no log.
+pub struct Token(String);
+
+impl Token {
+    /// A new one, of the system's random numbers.
+    pub fn draw() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self::of(&bytes))
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("{PREFIX}{digits}"))
+    }
+
+    /// What `Authorization: Bearer` says, which is the only place where a token is taken from.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
+        let wrong = || Problem::new(Code::TokenInvalid);
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or_else(wrong)?;
+        let digits = token.strip_prefix(PREFIX).ok_or_else(wrong)?;
+        let is_token =
+            digits.len() == 2 * BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if scheme.eq_ignore_ascii_case("bearer") && is_token {
+            Ok(Self(token.to_owned()))
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// What is kept of it.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
+
+    /// For the one answer that shows it.
+    pub fn shown(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().expect("a header"));
+        Token::from_headers(&headers).ok().map(|token| token.0)
+    }
+
+    #[test]
+    fn only_a_bearer_of_the_right_form_is_taken() {
+        let token = Token::of(&[7; BYTES]);
+        assert_eq!(read(&format!("Bearer {}", token.0)), Some(token.0.clone()));
+        assert_eq!(read(&format!("bearer {}", token.0)), Some(token.0.clone()));
+        for wrong in [
+            token.0.clone(),
+            format!("Basic {}", token.0),
+            format!("Bearer {}0", token.0),
+            format!("Bearer  {}", token.0),
+            "Bearer st_".to_owned(),
+            "Bearer".to_owned(),
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
+        assert!(Token::from_headers(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn no_two_tokens_are_alike_and_the_hash_is_not_the_token() {
+        let (one, two) = (Token::draw().expect("random"), Token::draw().expect("random"));
+        assert!(one.0 != two.0 && one.hash() != two.hash());
+        assert_eq!(one.0.len(), PREFIX.len() + 2 * BYTES);
+    }
+}
