@@ -1,0 +1,13 @@
+//! The session API over HTTP: the real binary, on a real Postgres, asked as phones ask it.
+
+mod api_http {
+    pub mod codes;
+    pub mod endpoints;
+    pub mod faults;
+    pub mod groups;
+    pub mod limits;
+    pub mod problems;
+    pub mod scene;
+    pub mod serving;
+    pub mod sessions;
+}

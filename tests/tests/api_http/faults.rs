@@ -1,0 +1,123 @@
+//! What was acknowledged lasts, whatever breaks.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::sessions::replica::{CODE_KEYS, Phone, Replica, read};
+use tests::{Server, Sessions, wait};
+
+use super::scene::scene;
+
+/// Somebody who goes on beginning sessions, with a key each; a request without an answer is sent again to
+/// whoever answers.
+struct Load {
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    unanswered: Arc<Mutex<Vec<(Phone, String)>>>,
+}
+
+impl Load {
+    fn start(replicas: &[Arc<Replica>]) -> (Self, Vec<tokio::task::JoinHandle<()>>) {
+        let load = Self { acknowledged: Arc::default(), unanswered: Arc::default() };
+        let workers = replicas.iter().flat_map(|replica| {
+            (0..4).map(|_| {
+                let replica = Arc::clone(replica);
+                let (acknowledged, unanswered) =
+                    (Arc::clone(&load.acknowledged), Arc::clone(&load.unanswered));
+                tokio::spawn(async move {
+                    loop {
+                        let (phone, key) = (Phone::fresh(), uuid::Uuid::new_v4().to_string());
+                        match create(&replica, &phone, &key).await {
+                            Ok((201, id)) => lock(&acknowledged).push(id),
+                            Ok(_) => {}
+                            Err(_) => {
+                                lock(&unanswered).push((phone, key));
+                                return;
+                            }
+                        }
+                    }
+                })
+            })
+        });
+        let workers = workers.collect();
+        (load, workers)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics while it is held")
+}
+
+async fn create(replica: &Replica, phone: &Phone, key: &str) -> Result<(u16, String)> {
+    let request = phone.request(replica, Method::POST, "/api/v1/sessions");
+    let body: Value = json!({"app": "table_talk", "mode": "dual"});
+    let answer = read(request.header("idempotency-key", key).json(&body)).await?;
+    Ok((answer.status, answer.text("/session/id").to_owned()))
+}
+
+async fn missing(sessions: &Sessions, acknowledged: &[String]) -> Result<i64> {
+    let ids = acknowledged.join(",");
+    let sql = format!(
+        "SELECT count(*) FROM unnest('{{{ids}}}'::uuid[]) AS id
+         WHERE NOT EXISTS (SELECT FROM core.sessions AS s WHERE s.session_id = id AND s.participant_count = 1)
+            OR NOT EXISTS (SELECT FROM core.session_events AS e WHERE e.session_id = id)
+            OR NOT EXISTS (SELECT FROM core.session_audit_log AS a WHERE a.session_id = id)"
+    );
+    sessions.database.scalar(&sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Result<()> {
+    let (sessions, doomed) = scene().await?;
+    let (doomed, other) = (Arc::new(doomed), Arc::new(Replica::start(&sessions).await?));
+    let (load, workers) = Load::start(&[Arc::clone(&doomed), Arc::clone(&other)]);
+    wait::until("some sessions to be there", Duration::from_secs(60), async || {
+        Ok((lock(&load.acknowledged).len() >= 60).then_some(()))
+    })
+    .await?;
+    doomed.kill()?;
+    wait::until("its clients to notice", Duration::from_secs(60), async || {
+        Ok((lock(&load.unanswered).len() >= 4).then_some(()))
+    })
+    .await?;
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
+    let unanswered = lock(&load.unanswered).clone();
+    for (phone, key) in &unanswered {
+        let (status, first) = create(&other, phone, key).await?;
+        assert_eq!(status, 201);
+        let (_, again) = create(&other, phone, key).await?;
+        assert_eq!(first, again, "one session, whether the first request was committed or not");
+    }
+    let acknowledged = lock(&load.acknowledged).clone();
+    assert_eq!(missing(&sessions, &acknowledged).await?, 0);
+    let gaps = "SELECT count(*) FROM core.session_groups AS g
+                WHERE last_seq <> (SELECT count(*) FROM core.session_events AS e WHERE e.session_group_id = g.session_group_id)";
+    assert_eq!(sessions.database.scalar::<i64>(gaps).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_starts_again_is_503_for_a_while_and_nothing_is_lost() -> Result<()> {
+    let server = Server::start(&[]).await?;
+    let sessions = Sessions::create_on(&server.address()).await?;
+    let flags = [("--code-keys", CODE_KEYS[0]), ("--acquire-timeout", "2s")];
+    let replica = Arc::new(Replica::start_with(&sessions, &flags).await?);
+    let (load, workers) = Load::start(std::slice::from_ref(&replica));
+    let reached = async |count: usize| {
+        wait::until("sessions to be there", Duration::from_secs(60), async || {
+            Ok((lock(&load.acknowledged).len() >= count).then_some(()))
+        })
+        .await
+    };
+    reached(30).await?;
+    server.restart().await?;
+    let before = lock(&load.acknowledged).len();
+    reached(before + 30).await.context("after the restart")?;
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(lock(&load.unanswered).is_empty(), "every request was answered");
+    let acknowledged = lock(&load.acknowledged).clone();
+    assert_eq!(missing(&sessions, &acknowledged).await?, 0);
+    Ok(())
+}
