@@ -26,11 +26,11 @@ const PATIENT: [&str; 12] = [
     "--listen",
     "127.0.0.1:0",
     "--acquire-timeout",
-    "20s",
-    "--statement-timeout",
-    "20s",
-    "--request-timeout",
     "60s",
+    "--statement-timeout",
+    "60s",
+    "--request-timeout",
+    "120s",
     "--drain-delay",
     "0s",
     "--trusted-proxies",
@@ -38,7 +38,7 @@ const PATIENT: [&str; 12] = [
 ];
 
 /// How long it may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One process of the server.
 pub struct Replica {
@@ -121,7 +121,6 @@ impl Replica {
     }
 
     /// A request of somebody.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
@@ -208,7 +207,6 @@ impl Phone {
     }
 
     /// A request of this phone.
-    #[must_use]
     pub fn request(&self, replica: &Replica, method: Method, path: &str) -> RequestBuilder {
         let request =
             replica.request(method, path).header("x-forwarded-for", self.address.to_string());

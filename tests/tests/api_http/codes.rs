@@ -119,7 +119,9 @@ async fn what_is_kept_of_a_code_is_made_with_a_salt_and_a_key_that_is_not_in_the
     let secret: Vec<u8> = (0..32).collect();
     let mac = |key: &[u8], parts: &[&[u8]]| {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         mac.finalize().into_bytes().to_vec()
     };
     let proof_key = mac(&secret, &[b"session-api join code proof"]);

@@ -60,10 +60,10 @@ async fn create(replica: &Replica, phone: &Phone, key: &str) -> Result<(u16, Str
 async fn missing(sessions: &Sessions, acknowledged: &[String]) -> Result<i64> {
     let ids = acknowledged.join(",");
     let sql = format!(
-        "SELECT count(*) FROM unnest('{{{ids}}}'::uuid[]) AS id
-         WHERE NOT EXISTS (SELECT FROM core.sessions AS s WHERE s.session_id = id AND s.participant_count = 1)
-            OR NOT EXISTS (SELECT FROM core.session_events AS e WHERE e.session_id = id)
-            OR NOT EXISTS (SELECT FROM core.session_audit_log AS a WHERE a.session_id = id)"
+        "SELECT count(*) FROM unnest('{{{ids}}}'::uuid[]) AS acknowledged (session)
+         WHERE NOT EXISTS (SELECT FROM core.sessions AS s WHERE s.session_id = acknowledged.session AND s.participant_count = 1)
+            OR NOT EXISTS (SELECT FROM core.session_events AS e WHERE e.session_id = acknowledged.session)
+            OR NOT EXISTS (SELECT FROM core.session_audit_log AS a WHERE a.session_id = acknowledged.session)"
     );
     sessions.database.scalar(&sql).await
 }
@@ -73,12 +73,12 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged()
     let (sessions, doomed) = scene().await?;
     let (doomed, other) = (Arc::new(doomed), Arc::new(Replica::start(&sessions).await?));
     let (load, workers) = Load::start(&[Arc::clone(&doomed), Arc::clone(&other)]);
-    wait::until("some sessions to be there", Duration::from_secs(60), async || {
+    wait::until("some sessions to be there", Duration::from_mins(1), async || {
         Ok((lock(&load.acknowledged).len() >= 60).then_some(()))
     })
     .await?;
     doomed.kill()?;
-    wait::until("its clients to notice", Duration::from_secs(60), async || {
+    wait::until("its clients to notice", Duration::from_mins(1), async || {
         Ok((lock(&load.unanswered).len() >= 4).then_some(()))
     })
     .await?;
@@ -101,12 +101,12 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_starts_again_is_503_for_a_while_and_nothing_is_lost() -> Result<()> {
     let server = Server::start(&[]).await?;
-    let sessions = Sessions::create_on(&server.address()).await?;
+    let sessions = Sessions::create_on(server.address()).await?;
     let flags = [("--code-keys", CODE_KEYS[0]), ("--acquire-timeout", "2s")];
     let replica = Arc::new(Replica::start_with(&sessions, &flags).await?);
     let (load, workers) = Load::start(std::slice::from_ref(&replica));
     let reached = async |count: usize| {
-        wait::until("sessions to be there", Duration::from_secs(60), async || {
+        wait::until("sessions to be there", Duration::from_mins(1), async || {
             Ok((lock(&load.acknowledged).len() >= count).then_some(()))
         })
         .await

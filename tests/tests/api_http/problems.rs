@@ -25,7 +25,11 @@ async fn whatever_is_wrong_with_a_request_is_a_problem_with_every_member() -> Re
         (post().header("content-type", "text/plain").body("{}"), 415, "media_type_unsupported"),
         (json(post()).body(large), 413, "body_too_large"),
         (post().json(&json!({})), 422, "validation_failed"),
-        (replica.request(Method::GET, "/api/v1/sessions/1"), 401, "token_invalid"),
+        (
+            replica.request(Method::GET, "/api/v1/sessions/7d444840-9dc0-11d1-b245-5ffdce74fad2"),
+            401,
+            "token_invalid",
+        ),
     ] {
         let answer = read(request.header("x-request-id", "from-the-test")).await?;
         assert_eq!(answer.problem(), (status, code), "{}", answer.body);
@@ -45,7 +49,9 @@ async fn whatever_is_wrong_with_a_request_is_a_problem_with_every_member() -> Re
     }
     let refused = read(replica.request(Method::PUT, "/api/v1/sessions")).await?;
     assert_eq!(refused.header("allow"), "POST");
-    let nobody = read(replica.request(Method::GET, "/api/v1/sessions/1")).await?;
+    let nobody =
+        read(replica.request(Method::GET, "/api/v1/sessions/7d444840-9dc0-11d1-b245-5ffdce74fad2"))
+            .await?;
     assert_eq!(nobody.header("www-authenticate"), "Bearer");
     Ok(())
 }
@@ -119,14 +125,12 @@ async fn no_token_no_code_and_no_word_of_anybody_is_in_the_log() -> Result<()> {
     Phone::fresh()
         .post(&replica, "/api/v1/sessions?q=canary-5f2e", json!({"title": canary}))
         .await?;
-    // The database refuses, in words that name what is there.
-    sessions
-        .database
-        .execute("ALTER TABLE core.deck_sessions ADD COLUMN \"canary-5f2e\" text NOT NULL")
-        .await?;
-    let broken = Phone::fresh()
-        .post(&replica, "/api/v1/sessions", json!({"app": "tarot", "mode": "single"}))
-        .await?;
+    // The database refuses, and says so with the whole row.
+    let refuse =
+        "ALTER TABLE core.sessions ADD CONSTRAINT never CHECK (title <> 'canary-5f2e') NOT VALID";
+    sessions.database.execute(refuse).await?;
+    let named = json!({"app": "tarot", "mode": "single", "title": canary});
+    let broken = Phone::fresh().post(&replica, "/api/v1/sessions", named).await?;
     assert_eq!(broken.problem(), (500, "internal"), "{}", broken.body);
     assert!(!broken.body.to_string().contains("canary"), "{}", broken.body);
 
