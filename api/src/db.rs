@@ -6,6 +6,7 @@
 pub mod events;
 pub mod groups;
 pub mod idempotency_keys;
+pub mod invites;
 pub mod join_codes;
 pub mod migrations;
 pub mod participants;

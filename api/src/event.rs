@@ -24,6 +24,8 @@ pub enum EventType {
     SessionChanged,
     SessionEnded,
     SessionExpired,
+    SessionRecovered,
+    InviteCreated,
     SessionGroupCreated,
     SessionJoinedExistingGroup,
     JoinCodeGenerated,
@@ -46,6 +48,8 @@ impl EventType {
             Self::SessionChanged => "session_changed",
             Self::SessionEnded => "session_ended",
             Self::SessionExpired => "session_expired",
+            Self::SessionRecovered => "session_recovered",
+            Self::InviteCreated => "invite_created",
             Self::SessionGroupCreated => "session_group_created",
             Self::SessionJoinedExistingGroup => "session_joined_existing_group",
             Self::JoinCodeGenerated => "join_code_generated",
@@ -70,6 +74,8 @@ impl EventType {
             }
             Self::SessionEnded
             | Self::SessionExpired
+            | Self::SessionRecovered
+            | Self::InviteCreated
             | Self::ParticipantJoined
             | Self::ParticipantLeft
             | Self::ParticipantReconnected => sinks(true, false, true),

@@ -11,6 +11,7 @@ mod code;
 mod db;
 mod event;
 mod exit;
+mod invite;
 mod join_code;
 mod keep;
 mod listen;

@@ -13,7 +13,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::problem::{Code, Problem};
 use crate::state::App;
-use crate::{answer, join_code, participant, probe, session};
+use crate::{answer, invite, join_code, participant, probe, session};
 
 const MOST_BYTES: usize = 32 * 1024;
 
@@ -26,6 +26,8 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
             get(session::show::show).patch(session::change::change).delete(session::remove::remove),
         )
         .route("/{id}/end", post(session::end::end))
+        .route("/{id}/recover", post(session::recover::recover))
+        .route("/{id}/invites", post(invite::create::create))
         .route("/{id}/participants", post(participant::join::join))
         .route("/{id}/participants/me", delete(participant::leave::leave))
         .route("/{id}/participants/me/heartbeat", put(participant::heartbeat::heartbeat))
@@ -34,6 +36,8 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
 
     Router::new()
         .nest("/api/v1/sessions", sessions)
+        .route("/api/v1/invites/{token}", get(invite::show::show))
+        .route("/api/v1/invites/{token}/accept", post(invite::accept::accept))
         .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
         // As requirement 000 has it.
         .route("/api/sessions/join-dual", post(join_code::redeem::redeem))

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod create;
 pub mod end;
+pub mod recover;
 pub mod remove;
 pub mod show;
 

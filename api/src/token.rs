@@ -6,7 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::problem::{Code, Problem};
 
-const PREFIX: &str = "st_";
+/// What the token of a participant begins with.
+pub const SESSION: &str = "st_";
+/// What the token of an invite begins with.
+pub const INVITE: &str = "in_";
+
 const BYTES: usize = 32;
 
 /// A token. It has no `Debug`, and is in no log.
@@ -14,15 +18,23 @@ pub struct Token(String);
 
 impl Token {
     /// A new one, of the system's random numbers.
-    pub fn draw() -> Result<Self, getrandom::Error> {
+    pub fn draw(prefix: &str) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes)?;
-        Ok(Self::of(&bytes))
+        Ok(Self::of(prefix, &bytes))
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    fn of(prefix: &str, bytes: &[u8]) -> Self {
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("{PREFIX}{digits}"))
+        Self(format!("{prefix}{digits}"))
+    }
+
+    /// Reads one that somebody sent.
+    pub fn parse(prefix: &str, text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(prefix)?;
+        let is_token =
+            digits.len() == 2 * BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_token.then(|| Self(text.to_owned()))
     }
 
     /// What `Authorization: Bearer` says, which is the only place where a token is taken from.
@@ -30,14 +42,8 @@ impl Token {
         let wrong = || Problem::new(Code::TokenInvalid);
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or_else(wrong)?;
-        let digits = token.strip_prefix(PREFIX).ok_or_else(wrong)?;
-        let is_token =
-            digits.len() == 2 * BYTES && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if scheme.eq_ignore_ascii_case("bearer") && is_token {
-            Ok(Self(token.to_owned()))
-        } else {
-            Err(wrong())
-        }
+        let token = Self::parse(SESSION, token).ok_or_else(wrong)?;
+        if scheme.eq_ignore_ascii_case("bearer") { Ok(token) } else { Err(wrong()) }
     }
 
     /// What is kept of it.
@@ -63,13 +69,14 @@ mod tests {
 
     #[test]
     fn only_a_bearer_of_the_right_form_is_taken() {
-        let token = Token::of(&[7; BYTES]);
+        let token = Token::of(SESSION, &[7; BYTES]);
         assert_eq!(read(&format!("Bearer {}", token.0)), Some(token.0.clone()));
         assert_eq!(read(&format!("bearer {}", token.0)), Some(token.0.clone()));
         for wrong in [
             token.0.clone(),
             format!("Basic {}", token.0),
             format!("Bearer {}0", token.0),
+            format!("Bearer {}", Token::of(INVITE, &[7; BYTES]).0),
             format!("Bearer  {}", token.0),
             "Bearer st_".to_owned(),
             "Bearer".to_owned(),
@@ -81,8 +88,9 @@ mod tests {
 
     #[test]
     fn no_two_tokens_are_alike_and_the_hash_is_not_the_token() {
-        let (one, two) = (Token::draw().expect("random"), Token::draw().expect("random"));
+        let (one, two) =
+            (Token::draw(INVITE).expect("random"), Token::draw(INVITE).expect("random"));
         assert!(one.0 != two.0 && one.hash() != two.hash());
-        assert_eq!(one.0.len(), PREFIX.len() + 2 * BYTES);
+        assert_eq!(one.0.len(), INVITE.len() + 2 * BYTES);
     }
 }

@@ -5,6 +5,7 @@ mod api_http {
     pub mod endpoints;
     pub mod faults;
     pub mod groups;
+    pub mod invites;
     pub mod limits;
     pub mod problems;
     pub mod scene;

@@ -64,6 +64,28 @@ const END: &str = concat!(
     session_columns!()
 );
 
+/// What ended it is undone by a trigger. Its code stays void: a host who still waits asks for a new one.
+const RECOVER: &str = concat!(
+    "UPDATE core.sessions AS s
+     SET ended_at = NULL,
+         is_active = TRUE,
+         end_reason = NULL,
+         end_announced_at = NULL,
+         expires_at = LEAST(now() + interval '1 hour', s.created_at + interval '24 hours'),
+         last_activity_at = now(),
+         dual_status = CASE
+           WHEN s.mode <> 'dual' THEN NULL
+           WHEN (SELECT count(*) FROM core.session_participants AS p WHERE p.session_id = s.session_id) > 1 THEN 'paired'
+           ELSE 'waiting'
+         END,
+         pairing_code_hash = NULL,
+         pairing_code_lookup = NULL,
+         pairing_expires_at = CASE s.mode WHEN 'dual' THEN now() + interval '10 minutes' END
+     WHERE s.session_id = $1
+     RETURNING ",
+    session_columns!()
+);
+
 const REMOVE: &str = "
 UPDATE core.sessions
 SET removed_at = now()
@@ -193,6 +215,11 @@ pub async fn change(
 /// Ends a session.
 pub async fn end(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
     sqlx::query_as(END).bind(id).persistent(false).fetch_one(connection).await
+}
+
+/// Brings a session back.
+pub async fn recover(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
+    sqlx::query_as(RECOVER).bind(id).persistent(false).fetch_one(connection).await
 }
 
 /// Marks a session as deleted: nobody sees it any more, and a policy removes the row.

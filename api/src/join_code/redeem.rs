@@ -28,7 +28,7 @@ use crate::problem::{self, FieldProblem, Problem};
 use crate::session::Session;
 use crate::session::create::joined;
 use crate::state::App;
-use crate::token::Token;
+use crate::token::{self, Token};
 
 /// Of one client, over all replicas.
 const LIMIT: Limit = Limit { name: "join-code", tries: 5, seconds: 60.0 };
@@ -131,7 +131,7 @@ async fn welcome(
     request: &Request,
     actor: Actor,
 ) -> Result<Response, Problem> {
-    let token = Token::draw()?;
+    let token = Token::draw(token::SESSION)?;
     let newcomer = Newcomer {
         role: "guest",
         display_name: request.display_name.as_deref(),

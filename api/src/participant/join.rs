@@ -9,27 +9,47 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::answer;
 use crate::body::Fields;
 use crate::client::{Client, Peer};
 use crate::db::participants::{self, Newcomer};
-use crate::db::{events, sessions};
+use crate::db::{Work, events, sessions};
 use crate::event::Actor;
+use crate::invite;
 use crate::participant::MOST;
 use crate::problem::{Code, Problem};
 use crate::session::create::joined;
 use crate::session::show::snapshot;
 use crate::session::{Session, SessionId};
 use crate::state::App;
-use crate::token::Token;
+use crate::token::{self, Token};
 
-fn read(mut fields: Fields) -> Result<Option<String>, Problem> {
-    let method = fields.choice("access_method", &["direct"]);
-    fields.required("access_method", method);
-    let display_name = fields.text("display_name", 40);
-    fields.done()?;
-    Ok(display_name)
+/// What is asked for.
+struct Request {
+    invite: Option<Token>,
+    display_name: Option<String>,
+}
+
+impl Request {
+    fn read(mut fields: Fields) -> Result<Self, Problem> {
+        let method = fields.choice("access_method", &["direct", "invite"]);
+        let method = fields.required("access_method", method);
+        let is_token = |text: &str| Token::parse(token::INVITE, text).is_some();
+        let invite = fields.formed("invite_token", is_token, "must be the token of an invite");
+        let by_invite = method == "invite";
+        if by_invite {
+            fields.required("invite_token", invite.clone());
+        }
+        let display_name = fields.text("display_name", 40);
+        fields.done()?;
+        let invite = invite.filter(|_| by_invite);
+        Ok(Self {
+            invite: invite.and_then(|text| Token::parse(token::INVITE, &text)),
+            display_name,
+        })
+    }
 }
 
 /// `POST /api/v1/sessions/{id}/participants`
@@ -40,34 +60,50 @@ pub async fn join(
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Problem> {
-    let display_name = read(fields)?;
+    let request = Request::read(fields)?;
+    let client = Client::find(peer, &headers, app.proxies);
     let mut work = app.database.begin().await?;
+    let session = match &request.invite {
+        Some(token) => invite::accept::take(&mut work, token, Some(id)).await?,
+        None => direct(&mut work, id).await?,
+    };
+    let answer = let_in(&mut work, session, request.display_name.as_deref(), client).await?;
+    work.commit().await?;
+    Ok(answer)
+}
+
+async fn direct(work: &mut Work, id: Uuid) -> Result<Session, Problem> {
     let session = sessions::lock(work.connection(), id).await?;
     let session = session.filter(|session| !session.is_removed);
     let session = session.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
     session.live(work.now, StatusCode::CONFLICT)?;
-    may_join(&session)?;
+    Ok(session)
+}
 
-    let token = Token::draw()?;
-    let newcomer =
-        Newcomer { role: "guest", display_name: display_name.as_deref(), token_hash: token.hash() };
-    let guest = participants::join(work.connection(), id, &newcomer).await?;
-    sessions::touch(work.connection(), id).await?;
-    let client = Client::find(peer, &headers, app.proxies);
+/// Lets somebody into a session that is live and locked. The answer has all that they need to begin.
+pub async fn let_in(
+    work: &mut Work,
+    session: Session,
+    display_name: Option<&str>,
+    client: Client,
+) -> Result<Response, Problem> {
+    may_join(&session)?;
+    let token = Token::draw(token::SESSION)?;
+    let newcomer = Newcomer { role: "guest", display_name, token_hash: token.hash() };
+    let guest = participants::join(work.connection(), session.id, &newcomer).await?;
+    sessions::touch(work.connection(), session.id).await?;
     let actor = Actor { participant: Some(guest.id), network: client.prefix() };
     events::tell(work.connection(), &[joined(&session, &guest)], &actor).await?;
 
-    let session = sessions::lock(work.connection(), id).await?.unwrap_or(session);
-    let snapshot = snapshot(&mut work, &session).await?;
+    let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
+    let snapshot = snapshot(work, &session).await?;
     let body = json!({
         "participant": guest.shown(work.now),
         "token": token.shown(),
         "head": snapshot["head"],
         "snapshot": snapshot,
     });
-    let answer = answer::json(StatusCode::CREATED, body, work.now);
-    work.commit().await?;
-    Ok(answer)
+    Ok(answer::json(StatusCode::CREATED, body, work.now))
 }
 
 fn may_join(session: &Session) -> Result<(), Problem> {
@@ -84,6 +120,24 @@ fn may_join(session: &Session) -> Result<(), Problem> {
 mod tests {
     use super::*;
     use crate::session::tests::session;
+
+    #[test]
+    fn whoever_comes_by_invite_brings_it() {
+        let read = |text: &str| Request::read(Fields::parse(text.as_bytes()).expect("an object"));
+        let token = format!("in_{}", "0".repeat(64));
+        let with = format!(r#"{{"access_method": "invite", "invite_token": "{token}"}}"#);
+        assert!(read(&with).expect("right").invite.is_some());
+        let direct = read(r#"{"access_method": "direct"}"#).expect("right");
+        assert!(direct.invite.is_none());
+        for wrong in [
+            "{}",
+            r#"{"access_method": "invite"}"#,
+            r#"{"access_method": "invite", "invite_token": "st_0"}"#,
+            r#"{"access_method": "window"}"#,
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_session_takes_sixty_four_and_one_of_two_phones_takes_a_code() {

@@ -65,6 +65,15 @@ codes! {
     /// Its time is over.
     SessionExpired "session_expired" GONE "The session has expired"
         "The session has expired. Begin a new one.";
+    /// It has not ended.
+    SessionLive "session_live" CONFLICT "The session is live"
+        "The session has not ended, so that there is nothing to recover.";
+    /// It is over for too long.
+    RecoveryOver "recovery_over" GONE "The session is over"
+        "A session can be recovered for 15 minutes after it has expired, and within a day of its begin.";
+    /// Nobody was there for an hour.
+    InviteExpired "invite_expired" GONE "The invitation has expired"
+        "This invitation link has expired. Sessions become inactive after 1 hour of no activity.";
     /// Sixty-four are in it.
     SessionFull "session_full" CONFLICT "The session is full"
         "The session has as many participants as it can have.";

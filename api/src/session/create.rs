@@ -23,7 +23,7 @@ use crate::participant::Participant;
 use crate::problem::{self, FieldProblem, Problem};
 use crate::session::Session;
 use crate::state::App;
-use crate::token::Token;
+use crate::token::{self, Token};
 
 const PATH: &str = "/api/v1/sessions";
 /// Of one client.
@@ -151,7 +151,7 @@ async fn make(app: &App, work: &mut Work, request: &Request) -> Result<Made, Pro
         life: request.life_seconds,
     };
     let (session, code) = with_code(app, work, &draft).await?;
-    let token = Token::draw()?;
+    let token = Token::draw(token::SESSION)?;
     let newcomer = Newcomer {
         role: "host",
         display_name: request.display_name.as_deref(),

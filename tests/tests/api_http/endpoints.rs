@@ -8,10 +8,13 @@ use tests::sessions::replica::Phone;
 use super::scene::{age, dual, join, scene, single};
 
 /// Those that take a token: method, what follows the session, body, and the answer when it has expired.
-const ENDPOINTS: [(Method, &str, &str, u16); 9] = [
+const ENDPOINTS: [(Method, &str, &str, u16); 11] = [
     (Method::GET, "", "", 410),
     (Method::PATCH, "", "{}", 410),
     (Method::POST, "/end", "", 410),
+    (Method::POST, "/invites", "", 410),
+    // That is what it is for.
+    (Method::POST, "/recover", "", 200),
     (Method::POST, "/join-code", "", 410),
     (Method::DELETE, "/join-code", "", 410),
     (Method::PUT, "/participants/me/heartbeat", "", 410),

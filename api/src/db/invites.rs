@@ -1,0 +1,80 @@
+//! `core.invites`.
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{FromRow, Row as _};
+use uuid::Uuid;
+
+use super::sessions::session_columns;
+use crate::invite::Invite;
+use crate::participant::Member;
+use crate::session::Session;
+
+const CREATE: &str = "
+INSERT INTO core.invites (session_id, token_hash, created_by, expires_at)
+SELECT session_id, $2, $3, expires_at
+FROM core.sessions
+WHERE session_id = $1
+RETURNING invite_id";
+
+const FIND: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", i.invite_id, i.expires_at AS invite_expires_at,
+       COALESCE((
+         SELECT max(p.last_seen_at)
+         FROM core.session_participants AS p
+         WHERE p.session_id = s.session_id
+           AND p.is_active
+       ), s.updated_at) AS seen_at
+     FROM core.invites AS i
+     JOIN core.sessions AS s ON s.session_id = i.session_id
+     WHERE i.token_hash = $1
+       AND s.removed_at IS NULL"
+);
+
+const COUNT: &str = "
+UPDATE core.invites
+SET accepted_count = accepted_count + 1
+WHERE invite_id = $1";
+
+impl FromRow<'_, PgRow> for Invite {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let time = |column| row.try_get::<jiff_sqlx::Timestamp, _>(column);
+        Ok(Self {
+            id: row.try_get("invite_id")?,
+            session: Session::from_row(row)?,
+            expires_at: time("invite_expires_at")?.into(),
+            seen_at: time("seen_at")?.into(),
+        })
+    }
+}
+
+/// Keeps an invite, which lasts as long as the session does now.
+pub async fn create(
+    connection: &mut PgConnection,
+    by: &Member,
+    token_hash: [u8; 32],
+) -> Result<Uuid, sqlx::Error> {
+    sqlx::query_scalar(CREATE)
+        .bind(by.session.id)
+        .bind(token_hash.to_vec())
+        .bind(by.participant.id)
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+}
+
+/// Where a link leads to.
+pub async fn find(
+    connection: &mut PgConnection,
+    token_hash: [u8; 32],
+) -> Result<Option<Invite>, sqlx::Error> {
+    let find = sqlx::query_as(FIND).bind(token_hash.to_vec()).persistent(false);
+    find.fetch_optional(connection).await
+}
+
+/// Somebody came by it.
+pub async fn count(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(COUNT).bind(id).persistent(false).execute(connection).await?;
+    Ok(())
+}

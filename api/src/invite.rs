@@ -1,0 +1,83 @@
+//! Invites: a link that lets whoever has it into a session, as long as somebody is there.
+
+pub mod accept;
+pub mod create;
+pub mod show;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use crate::problem::{Code, Problem};
+use crate::session::Session;
+use crate::token::{self, Token};
+
+/// A session in which nobody was for so long takes nobody in by a link.
+const SILENCE: SignedDuration = SignedDuration::from_hours(1);
+
+/// An invite and what it leads to.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// Its id.
+    pub id: Uuid,
+    /// The session.
+    pub session: Session,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// The newest sign of life of those who are there; where nobody is, the last change.
+    pub seen_at: Timestamp,
+}
+
+impl Invite {
+    /// Goes on where somebody can be let in.
+    pub fn open(&self, now: Timestamp) -> Result<(), Problem> {
+        if now.duration_since(self.seen_at) > SILENCE || self.expires_at <= now {
+            return Err(Problem::new(Code::InviteExpired));
+        }
+        let over = |_| Problem::new(Code::SessionNotFound);
+        self.session.live(now, StatusCode::NOT_FOUND).map_err(over)
+    }
+}
+
+/// The token of a path. What cannot be one leads to no session.
+pub struct InviteToken(pub Token);
+
+impl<S: Send + Sync> FromRequestParts<S> for InviteToken {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(Code::SessionNotFound))?;
+        let token = Token::parse(token::INVITE, &text);
+        token.map(Self).ok_or_else(|| Problem::new(Code::SessionNotFound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::session;
+
+    #[test]
+    fn a_link_is_open_while_somebody_is_there_and_the_session_lives() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let noon = at("2026-01-01T12:00:00Z");
+        let invite = || Invite {
+            id: Uuid::from_u128(1),
+            session: session(),
+            expires_at: at("2026-01-01T13:00:00Z"),
+            seen_at: at("2026-01-01T11:00:00Z"),
+        };
+        let code = |invite: &Invite| invite.open(noon).err().map(|problem| problem.code());
+        assert_eq!(code(&invite()), None, "an hour is not more than an hour");
+        let silent = Invite { seen_at: at("2026-01-01T10:59:59Z"), ..invite() };
+        assert_eq!(code(&silent), Some(Code::InviteExpired));
+        assert_eq!(code(&Invite { expires_at: noon, ..invite() }), Some(Code::InviteExpired));
+        let over = Session { expires_at: noon, ..session() };
+        let over = Invite { session: over, ..invite() };
+        assert_eq!(code(&over), Some(Code::SessionNotFound));
+    }
+}
