@@ -1,14 +1,20 @@
 //! The pool, and the transaction of a request. Settings live in the transaction, so that a pooler may stand
 //! between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long the server lets a transaction of ours wait for our next statement.
 const IDLE: &str = "5s";
+
+/// How long a connection may take to open. That is longer than a request waits: it is then there for the
+/// next one, where attempts that are given up again and again would open none on a busy machine.
+const OPENING: Duration = Duration::from_secs(10);
 
 const BEGIN: &str = "
 SELECT
@@ -22,6 +28,9 @@ SELECT
 /// The connections of this process.
 pub struct Database {
     pool: PgPool,
+    /// One for each connection; requests queue here, and whoever gives up leaves the queue.
+    places: Arc<Semaphore>,
+    patience: Duration,
     statement_timeout: String,
 }
 
@@ -38,9 +47,15 @@ impl Database {
     pub fn new(options: PgConnectOptions, size: &PoolSize, statement_timeout: Duration) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(size.connections)
-            .acquire_timeout(size.patience)
+            .acquire_timeout(OPENING)
             .connect_lazy_with(options);
-        Self { pool, statement_timeout: format!("{}ms", statement_timeout.as_millis()) }
+        let places = usize::try_from(size.connections).unwrap_or(usize::MAX);
+        Self {
+            pool,
+            places: Arc::new(Semaphore::new(places)),
+            patience: size.patience,
+            statement_timeout: format!("{}ms", statement_timeout.as_millis()),
+        }
     }
 
     /// Begins the work of a request. It is undone unless it is committed.
@@ -54,7 +69,8 @@ impl Database {
     }
 
     async fn begin_for(&self, statement_timeout: &str) -> Result<Work, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let begun = tokio::time::timeout(self.patience, self.transaction()).await;
+        let (mut transaction, place) = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
         let (now, ..): (jiff_sqlx::Timestamp, String, String, String, String, String) =
             sqlx::query_as(BEGIN)
                 .bind(statement_timeout)
@@ -62,7 +78,17 @@ impl Database {
                 .persistent(false)
                 .fetch_one(&mut *transaction)
                 .await?;
-        Ok(Work { transaction, now: now.into() })
+        Ok(Work { transaction, now: now.into(), _place: place })
+    }
+
+    async fn transaction(
+        &self,
+    ) -> Result<(Transaction<'static, Postgres>, OwnedSemaphorePermit), sqlx::Error> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        let pool = self.pool.clone();
+        let begin = tokio::spawn(async move { pool.begin().await.map(|begun| (begun, place)) });
+        begin.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
     /// Connections that are open, and those of them that have nothing to do.
@@ -81,6 +107,8 @@ pub struct Work {
     transaction: Transaction<'static, Postgres>,
     /// Database time.
     pub now: Timestamp,
+    /// Given back after the transaction.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Work {
