@@ -124,7 +124,7 @@ codes! {
         "This path has other methods; the header Allow names them.";
     /// For the moment.
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Too much at the moment"
-        "There is too much to do, or the database is away for the moment. Nothing was changed; try again.";
+        "There is too much to do, or the database is away for the moment. Send the request again.";
     /// Our fault.
     Internal "internal" INTERNAL_SERVER_ERROR "This should not have happened"
         "Something is wrong on our side. Tell us request_id.";
