@@ -14,7 +14,8 @@ CREATE TABLE core.session_groups (
   epoch bigint NOT NULL DEFAULT 1,
   last_event_at timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(),
-  ended_at timestamptz
+  ended_at timestamptz,
+  UNIQUE (session_group_id, app)
 );
 CREATE INDEX session_groups_last_event ON core.session_groups (last_event_at);
 CREATE INDEX session_groups_table ON core.session_groups (table_token, created_at DESC);
@@ -25,7 +26,7 @@ COMMENT ON COLUMN core.session_groups.epoch IS 'Raised when events were lost, by
 CREATE TABLE core.sessions (
   session_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   app text NOT NULL CHECK (app IN ('table_talk', 'tarot', 'after_hours')),
-  session_group_id uuid NOT NULL REFERENCES core.session_groups,
+  session_group_id uuid NOT NULL,
   table_token text,
   context text,
   user_id text,
@@ -55,6 +56,8 @@ CREATE TABLE core.sessions (
   session_minutes numeric,
   participant_minutes numeric,
   peak_participants integer,
+  -- Who shares events is of one app.
+  FOREIGN KEY (session_group_id, app) REFERENCES core.session_groups (session_group_id, app),
   CHECK ((mode = 'dual') = (dual_status IS NOT NULL))
 );
 -- Of codes that wait no two are alike, whatever table they are for: a code alone finds its session.
@@ -168,7 +171,8 @@ CREATE TABLE core.invites (
   created_by uuid,
   created_at timestamptz NOT NULL DEFAULT now(),
   expires_at timestamptz NOT NULL,
-  accepted_count integer NOT NULL DEFAULT 0
+  accepted_count integer NOT NULL DEFAULT 0,
+  expiry_told_at timestamptz
 );
 CREATE INDEX invites_session ON core.invites (session_id);
 CREATE INDEX invites_expiry ON core.invites (expires_at);
@@ -223,6 +227,7 @@ CREATE TABLE after_hours.after_hours_declines (
   declined_user_id text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX after_hours_declines_session ON after_hours.after_hours_declines (session_id);
 CREATE INDEX after_hours_declines_created ON after_hours.after_hours_declines (created_at);
 
 -- Without a foreign key: a fingerprint outlives its session until it is looked for.
@@ -245,6 +250,7 @@ CREATE TABLE after_hours.after_hours_matches (
   converted_to_match_id uuid,
   CHECK (user_a <> user_b)
 );
+CREATE INDEX after_hours_matches_session ON after_hours.after_hours_matches (session_id);
 CREATE INDEX after_hours_matches_expiry ON after_hours.after_hours_matches (expires_at)
   WHERE converted_to_match_id IS NULL;
 

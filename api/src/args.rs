@@ -39,6 +39,8 @@ pub enum Command {
     /// Answer requests until SIGTERM
     #[command(after_help = serve::help())]
     Serve(serve::ServeArgs),
+    /// Print every SQL statement of the server, to read or to hand to a DBA
+    Statements,
 }
 
 const MIGRATE_HELP: &str = "\

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::problem::{Code, FieldProblem, Problem};
 
@@ -49,6 +50,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     }
 }
 
+fn is_user(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Parameters, such as a character set, change nothing.
 fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -61,6 +66,11 @@ impl Fields {
         let values =
             serde_json::from_slice(bytes).map_err(|_| Problem::new(Code::RequestMalformed));
         Ok(Self { values: values?, problems: Vec::new(), digest: Sha256::digest(bytes).into() })
+    }
+
+    /// Fields that were read elsewhere.
+    pub fn of(values: Map<String, Value>) -> Self {
+        Self { values, problems: Vec::new(), digest: [0; 32] }
     }
 
     /// What tells this body from others.
@@ -121,6 +131,33 @@ impl Fields {
         let message =
             format!("must be 1 to {longest} letters, digits, underscores, hyphens or dots");
         self.formed(field, is_name, &message)
+    }
+
+    /// What an app calls somebody. We take its word for it.
+    pub fn user(&mut self, field: &'static str) -> Option<String> {
+        self.formed(field, is_user, "must be 1 to 128 characters of ASCII without spaces")
+    }
+
+    /// Some of them, at most ten.
+    pub fn users(&mut self, field: &'static str) -> Option<Vec<String>> {
+        let value = self.take(field)?;
+        let texts = value.as_array().filter(|texts| texts.len() <= 10);
+        let users = texts.and_then(|texts| {
+            texts.iter().map(|text| text.as_str().filter(|text| is_user(text))).collect()
+        });
+        if users.is_none() {
+            self.wrong(
+                field,
+                "must be a list of texts of 1 to 128 characters of ASCII without spaces",
+            );
+        }
+        users.map(|users: Vec<&str>| users.into_iter().map(str::to_owned).collect())
+    }
+
+    /// An id of ours.
+    pub fn id(&mut self, field: &'static str) -> Option<Uuid> {
+        let text = self.formed(field, |text| Uuid::try_parse(text).is_ok(), "must be an id");
+        text.and_then(|text| Uuid::try_parse(&text).ok())
     }
 
     /// A text of a form of its own.

@@ -3,6 +3,10 @@
 //! Statements are constants. No text of a user, and no message of the server, passes through here.
 //! Functions take a transaction and return what they found; nothing is decided here.
 
+pub mod after_hours;
+pub mod analytics;
+pub mod audit;
+pub mod billing;
 pub mod events;
 pub mod groups;
 pub mod idempotency_keys;
@@ -11,9 +15,61 @@ pub mod join_codes;
 pub mod migrations;
 pub mod participants;
 pub mod partitions;
+pub mod presence;
 pub mod rate_limits;
 pub mod roles;
 pub mod sessions;
 mod work;
 
 pub use work::{Database, PoolSize, Work};
+
+/// Every statement of the server, by the module that runs it. Those of `migrate` are in its own script.
+pub const STATEMENTS: &[(&str, &[&str])] = &[
+    ("after_hours", after_hours::STATEMENTS),
+    ("analytics", analytics::STATEMENTS),
+    ("audit", audit::STATEMENTS),
+    ("billing", billing::STATEMENTS),
+    ("events", events::STATEMENTS),
+    ("groups", groups::STATEMENTS),
+    ("idempotency_keys", idempotency_keys::STATEMENTS),
+    ("invites", invites::STATEMENTS),
+    ("join_codes", join_codes::STATEMENTS),
+    ("participants", participants::STATEMENTS),
+    ("partitions", partitions::STATEMENTS),
+    ("presence", presence::STATEMENTS),
+    ("rate_limits", rate_limits::STATEMENTS),
+    ("sessions", sessions::STATEMENTS),
+    ("work", work::STATEMENTS),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a module runs is what it lists, so that a test which prepares the list prepares all.
+    #[test]
+    fn no_statement_is_left_out_of_the_list() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/db");
+        let mut modules = 0;
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("a file").path();
+            let module = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if path.extension().is_none_or(|extension| extension != "rs")
+                || ["migrations", "roles"].contains(&module)
+            {
+                continue;
+            }
+            modules += 1;
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let list = text.split_once("STATEMENTS: &[&str] = &[").expect("a list").1;
+            let list = list.split_once("];").expect("its end").0;
+            let listed: Vec<_> = list.split(',').map(str::trim).collect();
+            for call in text.split("sqlx::query").skip(1) {
+                let (_, inside) = call.split_once('(').expect("a call");
+                let name = inside.split(')').next().unwrap_or_default().trim();
+                assert!(listed.contains(&name), "{module} runs {name} and does not list it");
+            }
+        }
+        assert_eq!(modules, STATEMENTS.len());
+    }
+}

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::client::Client;
 use crate::session::Session;
 
 /// Where an event goes.
@@ -26,6 +27,7 @@ pub enum EventType {
     SessionExpired,
     SessionRecovered,
     InviteCreated,
+    InviteExpired,
     SessionGroupCreated,
     SessionJoinedExistingGroup,
     JoinCodeGenerated,
@@ -38,6 +40,10 @@ pub enum EventType {
     ParticipantLeft,
     ParticipantReconnected,
     ReadyStatusUpdate,
+    MessagePosted,
+    MatchSaved,
+    ParticipantDisconnected,
+    Broadcast,
 }
 
 impl EventType {
@@ -50,6 +56,7 @@ impl EventType {
             Self::SessionExpired => "session_expired",
             Self::SessionRecovered => "session_recovered",
             Self::InviteCreated => "invite_created",
+            Self::InviteExpired => "invite_expired",
             Self::SessionGroupCreated => "session_group_created",
             Self::SessionJoinedExistingGroup => "session_joined_existing_group",
             Self::JoinCodeGenerated => "join_code_generated",
@@ -62,6 +69,10 @@ impl EventType {
             Self::ParticipantLeft => "participant_left",
             Self::ParticipantReconnected => "participant_reconnected",
             Self::ReadyStatusUpdate => "ready_status_update",
+            Self::MessagePosted => "message_posted",
+            Self::MatchSaved => "match_saved",
+            Self::ParticipantDisconnected => "participant_disconnected",
+            Self::Broadcast => "broadcast",
         }
     }
 
@@ -76,9 +87,14 @@ impl EventType {
             | Self::SessionExpired
             | Self::SessionRecovered
             | Self::InviteCreated
+            | Self::InviteExpired
             | Self::ParticipantJoined
             | Self::ParticipantLeft
-            | Self::ParticipantReconnected => sinks(true, false, true),
+            | Self::ParticipantReconnected
+            | Self::MessagePosted
+            | Self::MatchSaved
+            | Self::ParticipantDisconnected
+            | Self::Broadcast => sinks(true, false, true),
             Self::SessionGroupCreated | Self::SessionJoinedExistingGroup | Self::JoinCodeFailed => {
                 sinks(false, true, false)
             }
@@ -97,6 +113,7 @@ pub struct Event {
     session: Option<Uuid>,
     group: Option<Uuid>,
     app: Option<String>,
+    to_user: Option<String>,
     data: Value,
 }
 
@@ -108,6 +125,8 @@ impl Event {
             session: Some(session.id),
             group: Some(session.group),
             app: Some(session.app.clone()),
+            // As requirement 003 has it, and as the triggers do.
+            to_user: session.user_id.clone().filter(|_| kind == EventType::SessionExpired),
             data,
         }
     }
@@ -119,6 +138,7 @@ impl Event {
             session: None,
             group: None,
             app: app.map(str::to_owned),
+            to_user: None,
             data: json!({"table_token": table_token, "reason": reason}),
         }
     }
@@ -131,6 +151,7 @@ impl Event {
             "session": self.session.map(|id| id.to_string()),
             "group": self.group.map(|id| id.to_string()),
             "app": self.app,
+            "to_user": self.to_user,
             "data": self.data,
             "realtime": realtime,
             "analytics": analytics,
@@ -142,8 +163,27 @@ impl Event {
 /// Who did it, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// The participant; nobody yet where a code was tried.
-    pub participant: Option<Uuid>,
+    /// `participant`, `admin` or `system`.
+    pub kind: &'static str,
+    /// The participant, or the id of the admin's key; nobody yet where a code was tried.
+    pub id: Option<String>,
     /// The network, shortened.
     pub network: String,
+}
+
+impl Actor {
+    /// Somebody in a session.
+    pub fn participant(id: Uuid, client: Client) -> Self {
+        Self { kind: "participant", id: Some(id.to_string()), network: client.prefix() }
+    }
+
+    /// Somebody who runs the service, by the id of their key.
+    pub fn admin(id: String, client: Client) -> Self {
+        Self { kind: "admin", id: Some(id), network: client.prefix() }
+    }
+
+    /// Somebody who is in none.
+    pub fn nobody(client: Client) -> Self {
+        Self { kind: "system", id: None, network: client.prefix() }
+    }
 }

@@ -8,8 +8,12 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::client::Client;
+use crate::db::{Work, events, invites, sessions};
+use crate::event::{Actor, Event, EventType};
 use crate::problem::{Code, Problem};
 use crate::session::Session;
 use crate::token::{self, Token};
@@ -38,6 +42,29 @@ impl Invite {
         }
         let over = |_| Problem::new(Code::SessionNotFound);
         self.session.live(now, StatusCode::NOT_FOUND).map_err(over)
+    }
+
+    /// Turns somebody away. That the invite has expired is told by the first who finds out.
+    pub async fn refuse(&self, mut work: Work, problem: Problem, client: Client) -> Problem {
+        if problem.code() != Code::InviteExpired {
+            return problem;
+        }
+        match self.expire(&mut work, client).await {
+            Ok(()) => work.commit().await.map_or_else(Problem::from, |()| problem),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn expire(&self, work: &mut Work, client: Client) -> Result<(), sqlx::Error> {
+        // The session before its invite, as by a cleanup that deletes both.
+        let session = sessions::lock(work.connection(), self.session.id).await?;
+        let Some(session) = session else { return Ok(()) };
+        if invites::expire(work.connection(), self.id).await? {
+            let data = json!({"invite_id": self.id.to_string(), "reason": "inactivity"});
+            let event = Event::of(&session, EventType::InviteExpired, data);
+            events::tell(work.connection(), &[event], &Actor::nobody(client)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,16 +1,23 @@
 //! `session-api`: creates the sessions that policies clean up.
 //!
 //! `session-api migrate` makes and upgrades the schema, its roles and the partitions ahead;
-//! `session-api serve` answers requests. It deletes nothing, and calls no Kubernetes API.
+//! `session-api serve` answers requests; `session-api statements` prints its SQL. It deletes nothing, and
+//! calls no Kubernetes API.
 
+mod admin;
+mod after_hours;
+mod analytics;
 mod answer;
 mod args;
+mod audit;
+mod billing;
 mod body;
 mod client;
 mod code;
 mod db;
 mod event;
 mod exit;
+mod group;
 mod invite;
 mod join_code;
 mod keep;
@@ -18,8 +25,10 @@ mod listen;
 mod metrics;
 mod migrate;
 mod participant;
+mod presence;
 mod probe;
 mod problem;
+mod query;
 mod router;
 mod serve;
 mod session;
@@ -27,6 +36,7 @@ mod state;
 mod token;
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -43,8 +53,22 @@ async fn main() -> ExitCode {
     let exit = match command {
         Command::Migrate(args) => migrate::migrate(&args, ended).await,
         Command::Serve(args) => serve::serve(args, ended).await,
+        Command::Statements => statements(),
     };
     exit.into()
+}
+
+/// Every statement of the server, each under the module that runs it.
+fn statements() -> exit::Exit {
+    let mut text = String::new();
+    for (module, statements) in db::STATEMENTS {
+        for sql in *statements {
+            text.push_str(&format!("-- {module}\n{}\n;\n", sql.trim()));
+        }
+    }
+    // A reader that has gone is no failure of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    exit::Exit::Done
 }
 
 /// An error with all that it came from.

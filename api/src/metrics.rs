@@ -14,6 +14,7 @@ pub struct Metrics {
     registry: Registry,
     requests: HistogramVec,
     codes: IntCounterVec,
+    heartbeats: IntCounterVec,
     pool: IntGaugeVec,
     connections: IntGauge,
 }
@@ -61,6 +62,13 @@ impl Metrics {
             ),
             &["result"],
         )?;
+        let heartbeats = IntCounterVec::new(
+            Opts::new(
+                "pgsweep_api_heartbeats_total",
+                "Heartbeats that were answered with 204, by where the answer came from.",
+            ),
+            &["source"],
+        )?;
         let pool = IntGaugeVec::new(
             Opts::new(
                 "pgsweep_api_pool_connections",
@@ -74,9 +82,10 @@ impl Metrics {
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(codes.clone()))?;
+        registry.register(Box::new(heartbeats.clone()))?;
         registry.register(Box::new(pool.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        Ok(Self { registry, requests, codes, pool, connections })
+        Ok(Self { registry, requests, codes, heartbeats, pool, connections })
     }
 
     /// A request was answered.
@@ -88,6 +97,12 @@ impl Metrics {
     /// A code was typed.
     pub fn tried(&self, what: CodeTry) {
         self.codes.with_label_values(&[what.label()]).inc();
+    }
+
+    /// Somebody was heard of, and was known here or asked for.
+    pub fn heard(&self, is_known: bool) {
+        let source = if is_known { "memory" } else { "database" };
+        self.heartbeats.with_label_values(&[source]).inc();
     }
 
     /// A client came; it has gone when what is returned is dropped.

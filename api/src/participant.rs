@@ -31,6 +31,8 @@ pub struct Participant {
     pub id: Uuid,
     /// For people.
     pub display_name: Option<String>,
+    /// What the app calls them.
+    pub user_id: Option<String>,
     /// `host` or `guest`.
     pub role: String,
     /// Whether they said so.
@@ -77,6 +79,7 @@ impl Participant {
         json!({
             "id": self.id.to_string(),
             "display_name": self.display_name,
+            "user_id": self.user_id,
             "role": self.role,
             "ready": self.ready,
             "presence": presence,
@@ -95,17 +98,44 @@ impl Member {
         access: Access,
     ) -> Result<Self, Problem> {
         let token = Token::from_headers(headers)?;
-        let found = match access {
-            Access::Read => participants::find(work.connection(), token.hash()).await?,
-            Access::Change => participants::find_and_lock(work.connection(), token.hash()).await?,
-        };
-        let member = found
-            .filter(|member| !member.participant.has_left)
-            .ok_or_else(|| Problem::new(Code::TokenInvalid))?;
+        Self::find_by(work, &token, session, access).await
+    }
+
+    /// The same of a token that was read already.
+    pub async fn find_by(
+        work: &mut Work,
+        token: &Token,
+        session: Uuid,
+        access: Access,
+    ) -> Result<Self, Problem> {
+        let member = Self::of(work, token, access).await?;
         if member.session.id != session || member.session.is_removed {
             return Err(Problem::new(Code::SessionNotFound));
         }
         Ok(member)
+    }
+
+    /// Whose token a request bears, of whichever session that still is there.
+    pub async fn any(
+        work: &mut Work,
+        headers: &HeaderMap,
+        access: Access,
+    ) -> Result<Self, Problem> {
+        let token = Token::from_headers(headers)?;
+        let member = Self::of(work, &token, access).await?;
+        if member.session.is_removed {
+            return Err(Problem::new(Code::SessionNotFound));
+        }
+        Ok(member)
+    }
+
+    async fn of(work: &mut Work, token: &Token, access: Access) -> Result<Self, Problem> {
+        let found = match access {
+            Access::Read => participants::find(work.connection(), token.hash()).await?,
+            Access::Change => participants::find_and_lock(work.connection(), token.hash()).await?,
+        };
+        let member = found.filter(|member| !member.participant.has_left);
+        member.ok_or_else(|| Problem::new(Code::TokenInvalid))
     }
 
     /// Goes on for the host alone.
@@ -115,7 +145,7 @@ impl Member {
 
     /// Them, for the audit log.
     pub fn actor(&self, client: Client) -> Actor {
-        Actor { participant: Some(self.participant.id), network: client.prefix() }
+        Actor::participant(self.participant.id, client)
     }
 }
 
@@ -130,6 +160,7 @@ mod tests {
             let participant = Participant {
                 id: Uuid::from_u128(1),
                 display_name: None,
+                user_id: None,
                 role: "host".to_owned(),
                 ready: false,
                 joined_at: noon,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -48,8 +49,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `GET /problems/{code}`: what the type of a problem leads to.
-pub async fn problem(Path(word): Path<String>) -> Result<String, Problem> {
-    let code = Code::of(&word).ok_or_else(|| Problem::new(Code::RouteNotFound))?;
+pub async fn problem(word: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    let code = word.ok().and_then(|Path(word)| Code::of(&word));
+    let code = code.ok_or_else(|| Problem::new(Code::RouteNotFound))?;
     let (status, title, detail) = (code.status(), code.title(), code.detail());
     Ok(format!("{}\n\n{title} (usually {status}).\n{detail}\n", code.as_str()))
 }

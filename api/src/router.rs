@@ -13,7 +13,10 @@ use tower_http::cors::CorsLayer;
 
 use crate::problem::{Code, Problem};
 use crate::state::App;
-use crate::{answer, invite, join_code, participant, probe, session};
+use crate::{
+    admin, after_hours, analytics, answer, audit, billing, group, invite, join_code, participant,
+    probe, session,
+};
 
 const MOST_BYTES: usize = 32 * 1024;
 
@@ -34,10 +37,42 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
         .route("/{id}/participants/me/ready", put(participant::ready::ready))
         .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke));
 
+    let after_hours = Router::new()
+        .route("/declines", post(after_hours::decline::decline))
+        .route("/fingerprints", post(after_hours::fingerprint::fingerprint))
+        .route("/matches", post(after_hours::matches::make))
+        .route(
+            "/matches/{id}/messages",
+            get(after_hours::messages::list).post(after_hours::messages::post),
+        )
+        .route("/matches/{id}/save", post(after_hours::save::save));
+
+    let analytics = Router::new()
+        .route("/join-codes", get(analytics::join_codes::join_codes))
+        .route("/tables", get(analytics::tables::tables))
+        .route("/cleanup-runs", get(analytics::cleanup_runs::cleanup_runs))
+        .route("/active-sessions", get(analytics::active_sessions::active_sessions))
+        .route("/pairing", get(analytics::pairing::pairing))
+        .route("/sessions", get(analytics::sessions::sessions))
+        .route("/forecast", get(analytics::forecast::forecast));
+
+    let admin = Router::new()
+        .route("/health", get(admin::health::health))
+        .route("/sessions/{id}/end", post(admin::end::end))
+        .route("/sessions/{id}/disconnect", post(admin::disconnect::disconnect))
+        .route("/sessions/{id}/broadcast", post(admin::broadcast::broadcast));
+
     Router::new()
         .nest("/api/v1/sessions", sessions)
+        .nest("/api/v1/analytics", analytics)
+        .nest("/api/v1/admin", admin)
+        .route("/api/v1/billing/usage", get(billing::usage::usage))
+        .route("/api/v1/audit", get(audit::list))
+        .nest("/api/v1/after-hours", after_hours)
         .route("/api/v1/invites/{token}", get(invite::show::show))
         .route("/api/v1/invites/{token}/accept", post(invite::accept::accept))
+        .route("/api/v1/groups/{id}", get(group::show::show))
+        .route("/api/v1/tables/{table_token}/groups", get(group::list::list))
         .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
         // As requirement 000 has it.
         .route("/api/sessions/join-dual", post(join_code::redeem::redeem))

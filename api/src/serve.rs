@@ -8,13 +8,16 @@ use sqlx::Connection as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::admin::{AdminKeys, AdminKeysProblem};
 use crate::args::serve::ServeArgs;
 use crate::chain;
 use crate::code::{CodeKeys, KeysProblem};
 use crate::db::{Database, PoolSize, migrations, partitions};
 use crate::exit::Exit;
 use crate::metrics::Metrics;
+use crate::presence::{self, Presence};
 use crate::router::router;
 use crate::state::{App, Blocked, Draining};
 use crate::{keep, listen};
@@ -24,6 +27,8 @@ use crate::{keep, listen};
 enum ServeError {
     #[error("failed to read the keys of codes")]
     ReadKeys(#[source] KeysProblem),
+    #[error("failed to read the keys of admins")]
+    ReadAdminKeys(#[source] AdminKeysProblem),
     #[error("failed to listen on {address}")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("failed to connect to the database")]
@@ -40,9 +45,11 @@ impl ServeError {
     fn exit(&self) -> Exit {
         match self {
             Self::Connect(failure) | Self::ReadVersion(failure) => failure.exit(),
-            Self::ReadKeys(_) | Self::Listen { .. } | Self::Version { .. } | Self::Metrics(_) => {
-                Exit::Wrong
-            }
+            Self::ReadKeys(_)
+            | Self::ReadAdminKeys(_)
+            | Self::Listen { .. }
+            | Self::Version { .. }
+            | Self::Metrics(_) => Exit::Wrong,
         }
     }
 }
@@ -65,6 +72,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         connect,
         listen: address,
         code_keys,
+        admin_keys,
         cors_origins,
         trusted_proxies,
         pool_size,
@@ -76,6 +84,8 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         drain_timeout,
     } = args;
     let code_keys = CodeKeys::read(&code_keys).map_err(ServeError::ReadKeys)?;
+    let admin_keys = admin_keys.as_deref().map(AdminKeys::read).transpose();
+    let admin_keys = admin_keys.map_err(ServeError::ReadAdminKeys)?.unwrap_or_default();
     let database = connect.address().map_err(ServeError::Connect)?;
     database.announce();
     let metrics = Metrics::new().map_err(ServeError::Metrics)?;
@@ -85,9 +95,12 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
 
     let size = PoolSize { connections: pool_size, patience: acquire_timeout };
     let app = Arc::new(App {
+        id: Uuid::new_v4(),
         database: Database::new(database.options().clone(), &size, statement_timeout),
         code_keys,
+        admin_keys,
         blocked: Blocked::default(),
+        presence: Presence::default(),
         metrics: metrics.clone(),
         proxies: trusted_proxies,
         request_timeout,
@@ -100,6 +113,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     let served =
         listen::serve(listener, router, connections, metrics, closed.clone(), drain_timeout);
     let kept = tokio::spawn(keep::keep(Arc::clone(&app), done.clone()));
+    let heard = tokio::spawn(presence::round::keep(Arc::clone(&app), done.clone()));
     tracing::info!(%address, "listening");
     let leave = async {
         ended.cancelled().await;
@@ -110,7 +124,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     };
     let (all_answered, ()) = tokio::join!(served, leave);
     done.cancel();
-    if kept.await.is_err() {
+    if kept.await.is_err() | heard.await.is_err() {
         tracing::error!("the work beside the requests broke off");
     }
     app.database.close().await;

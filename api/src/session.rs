@@ -51,6 +51,8 @@ pub struct Session {
     pub participants: i32,
     /// When its code expires, or did.
     pub code_expires_at: Option<Timestamp>,
+    /// Whose it is, where what happens to it is told to them.
+    pub user_id: Option<String>,
     /// Another one after each change.
     pub version: String,
 }
@@ -164,6 +166,7 @@ pub(crate) mod tests {
             is_removed: false,
             participants: 1,
             code_expires_at: None,
+            user_id: None,
             version: "7".to_owned(),
         }
     }

@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
+use crate::admin::AdminKeys;
 use crate::code::CodeKeys;
 use crate::db::Database;
 use crate::metrics::Metrics;
+use crate::presence::Presence;
 
 /// How long a replica believes that a client is blocked without asking: a flood reaches the database once
 /// in that time, and a try that was given back elsewhere is seen soon.
@@ -17,12 +21,18 @@ const MOST_BLOCKED: usize = 10_000;
 
 /// The server's own.
 pub struct App {
+    /// By what the other replicas know this one.
+    pub id: Uuid,
     /// The database.
     pub database: Database,
     /// The keys of codes.
     pub code_keys: CodeKeys,
+    /// The keys of those who run it.
+    pub admin_keys: AdminKeys,
     /// Who was just told to wait.
     pub blocked: Blocked,
+    /// Who is there.
+    pub presence: Presence,
     /// Figures.
     pub metrics: Metrics,
     /// How many proxies of ours stand before it.

@@ -8,6 +8,8 @@ use crate::problem::{Code, Problem};
 
 /// What the token of a participant begins with.
 pub const SESSION: &str = "st_";
+/// What the key of somebody who runs the service begins with.
+pub const ADMIN: &str = "ad_";
 /// What the token of an invite begins with.
 pub const INVITE: &str = "in_";
 
@@ -39,11 +41,14 @@ impl Token {
 
     /// What `Authorization: Bearer` says, which is the only place where a token is taken from.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
-        let wrong = || Problem::new(Code::TokenInvalid);
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = value.and_then(|value| value.split_once(' ')).ok_or_else(wrong)?;
-        let token = Self::parse(SESSION, token).ok_or_else(wrong)?;
-        if scheme.eq_ignore_ascii_case("bearer") { Ok(token) } else { Err(wrong()) }
+        Self::bearer(SESSION, headers).ok_or_else(|| Problem::new(Code::TokenInvalid))
+    }
+
+    /// The same of one that begins so.
+    pub fn bearer(prefix: &str, headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        Self::parse(prefix, token).filter(|_| scheme.eq_ignore_ascii_case("bearer"))
     }
 
     /// What is kept of it.

@@ -1,14 +1,18 @@
 //! The session API over HTTP: the real binary, on a real Postgres, asked as phones ask it.
 
 mod api_http {
+    pub mod admin;
+    pub mod after_hours;
     pub mod codes;
     pub mod endpoints;
     pub mod faults;
     pub mod groups;
     pub mod invites;
     pub mod limits;
+    pub mod presence;
     pub mod problems;
     pub mod scene;
     pub mod serving;
     pub mod sessions;
+    pub mod statements;
 }

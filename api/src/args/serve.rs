@@ -35,6 +35,10 @@ pub struct ServeArgs {
     #[arg(long, env = "PGSWEEP_CODE_KEYS", hide_env_values = true, value_name = "KEYS or FILE")]
     pub code_keys: String,
 
+    /// The keys of those who run the service, `id:scope:key` with the scope read or operate, or a file of them
+    #[arg(long, env = "PGSWEEP_ADMIN_KEYS", hide_env_values = true, value_name = "KEYS or FILE")]
+    pub admin_keys: Option<String>,
+
     /// Origins of web pages that may call it, such as `https://play.example`, separated by commas
     #[arg(long, env = "PGSWEEP_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<HeaderValue>,

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::event::{Actor, Event};
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[TELL, HEAD];
+
 const TELL: &str = include_str!("events.sql");
 
 const HEAD: &str = "
@@ -21,11 +24,10 @@ pub async fn tell(
     actor: &Actor,
 ) -> Result<(), sqlx::Error> {
     let told: Vec<Value> = events.iter().map(Event::told).collect();
-    let kind = if actor.participant.is_some() { "participant" } else { "system" };
     sqlx::query(TELL)
         .bind(Value::Array(told))
-        .bind(actor.participant.map(|id| id.to_string()))
-        .bind(kind)
+        .bind(actor.id.as_deref())
+        .bind(actor.kind)
         .bind(&actor.network)
         .persistent(false)
         .execute(connection)

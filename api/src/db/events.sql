@@ -7,14 +7,15 @@ WITH told AS (
     CAST(item.event ->> 'session' AS uuid) AS session_id,
     CAST(item.event ->> 'group' AS uuid) AS session_group_id,
     item.event ->> 'app' AS app,
+    item.event ->> 'to_user' AS to_user_id,
     item.event -> 'data' AS data,
     CAST(item.event ->> 'realtime' AS boolean) AS realtime,
     CAST(item.event ->> 'analytics' AS boolean) AS analytics,
     CAST(item.event ->> 'audit' AS boolean) AS audit
   FROM jsonb_array_elements($1) WITH ORDINALITY AS item(event, place)
 ), outbox AS (
-  INSERT INTO core.session_events (session_group_id, session_id, type, data)
-  SELECT session_group_id, session_id, type, data
+  INSERT INTO core.session_events (session_group_id, session_id, type, to_user_id, data)
+  SELECT session_group_id, session_id, type, to_user_id, data
   FROM told
   WHERE realtime
   ORDER BY place

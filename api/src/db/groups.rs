@@ -1,7 +1,15 @@
 //! `core.session_groups` and their decks.
 
-use sqlx::PgConnection;
+use jiff::Timestamp;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
+
+use crate::group;
+use crate::query::Page;
+
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[LOCK, ACTIVE, CREATE, FIND, LIST, DECK];
 
 /// Held until the end of the transaction: of two parties that sit down at once the second sees the first.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
@@ -39,6 +47,66 @@ const DECK: &str = "
 SELECT deck_context_id
 FROM core.deck_sessions
 WHERE session_group_id = $1";
+
+/// A group with its sessions that are live; each group is looked at once.
+macro_rules! groups {
+    ($condition:literal) => {
+        concat!(
+            "SELECT
+               g.session_group_id, g.app, g.table_token, g.context, g.created_at, d.deck_context_id,
+               live.sessions, live.participants, live.last_activity_at
+             FROM core.session_groups AS g
+             LEFT JOIN core.deck_sessions AS d ON d.session_group_id = g.session_group_id
+             CROSS JOIN LATERAL (
+               SELECT
+                 count(*) AS sessions,
+                 COALESCE(sum(s.participant_count), 0) AS participants,
+                 max(s.last_activity_at) AS last_activity_at
+               FROM core.sessions AS s
+               WHERE s.session_group_id = g.session_group_id
+                 AND s.ended_at IS NULL
+                 AND s.expires_at > now()
+             ) AS live
+             WHERE ",
+            $condition
+        )
+    };
+}
+
+const FIND: &str = groups!("g.session_group_id = $1");
+
+/// From the sessions that are live, since a table has had many groups.
+const LIST: &str = groups!(
+    "g.session_group_id IN (
+       SELECT session_group_id
+       FROM core.sessions
+       WHERE table_token = $1
+         AND app = $2
+         AND ended_at IS NULL
+         AND expires_at > now()
+     )
+     AND (CAST($3 AS timestamptz) IS NULL OR (g.created_at, g.session_group_id) < ($3, CAST($4 AS uuid)))
+     ORDER BY g.created_at DESC, g.session_group_id DESC
+     LIMIT $5"
+);
+
+impl FromRow<'_, PgRow> for group::Group {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let created_at: jiff_sqlx::Timestamp = row.try_get("created_at")?;
+        let last_activity_at: Option<jiff_sqlx::Timestamp> = row.try_get("last_activity_at")?;
+        Ok(Self {
+            id: row.try_get("session_group_id")?,
+            app: row.try_get("app")?,
+            table_token: row.try_get("table_token")?,
+            context: row.try_get("context")?,
+            deck: row.try_get("deck_context_id")?,
+            created_at: created_at.into(),
+            sessions: row.try_get("sessions")?,
+            participants: row.try_get("participants")?,
+            last_activity_at: last_activity_at.map(Timestamp::from),
+        })
+    }
+}
 
 /// Where a party sits: at a table of an app, with what it plays.
 pub struct Place<'a> {
@@ -90,6 +158,32 @@ pub async fn choose(
         .fetch_one(connection)
         .await?;
     Ok(Group { id, deck: Some(deck), idle_minutes: None })
+}
+
+/// A group as it is now.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<group::Group>, sqlx::Error> {
+    sqlx::query_as(FIND).bind(id).persistent(false).fetch_optional(connection).await
+}
+
+/// The groups at a table whose sessions are live, newest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    app: &str,
+    table_token: &str,
+    page: &Page,
+) -> Result<Vec<group::Group>, sqlx::Error> {
+    sqlx::query_as(LIST)
+        .bind(table_token)
+        .bind(app)
+        .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))
+        .bind(page.after.map(|(_, id)| id))
+        .bind(page.read())
+        .persistent(false)
+        .fetch_all(connection)
+        .await
 }
 
 /// The deck of a group.

@@ -5,6 +5,9 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[LOCK, FIND, KEEP];
+
 /// Of two requests with one key the second is told so, and does not wait.
 const LOCK: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 1))";
 
@@ -20,7 +23,7 @@ WHERE client = $1
 /// A key that has expired is as good as new.
 const KEEP: &str = "
 INSERT INTO core.idempotency_keys (client, path, key, request_hash, session_id, response_status, response_body)
-VALUES ($1, $2, $3, $4, CAST($5 ->> 'id' AS uuid), 201, $6)
+VALUES ($1, $2, $3, $4, CAST(CAST($5 AS jsonb) ->> 'id' AS uuid), 201, $6)
 ON CONFLICT (client, path, key) DO UPDATE
 SET request_hash = EXCLUDED.request_hash,
     session_id = EXCLUDED.session_id,

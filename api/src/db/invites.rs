@@ -9,6 +9,9 @@ use crate::invite::Invite;
 use crate::participant::Member;
 use crate::session::Session;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[CREATE, FIND, EXPIRE, COUNT];
+
 const CREATE: &str = "
 INSERT INTO core.invites (session_id, token_hash, created_by, expires_at)
 SELECT session_id, $2, $3, expires_at
@@ -36,6 +39,13 @@ const COUNT: &str = "
 UPDATE core.invites
 SET accepted_count = accepted_count + 1
 WHERE invite_id = $1";
+
+/// Of those who find out at once one is the first.
+const EXPIRE: &str = "
+UPDATE core.invites
+SET expiry_told_at = now()
+WHERE invite_id = $1
+  AND expiry_told_at IS NULL";
 
 impl FromRow<'_, PgRow> for Invite {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
@@ -71,6 +81,12 @@ pub async fn find(
 ) -> Result<Option<Invite>, sqlx::Error> {
     let find = sqlx::query_as(FIND).bind(token_hash.to_vec()).persistent(false);
     find.fetch_optional(connection).await
+}
+
+/// Notes that it is told that an invite has expired. Whether nobody was faster.
+pub async fn expire(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let expire = sqlx::query(EXPIRE).bind(id).persistent(false);
+    Ok(expire.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Somebody came by it.

@@ -8,6 +8,10 @@ use super::sessions::session_columns;
 use crate::code::KeptCode;
 use crate::session::Session;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] =
+    &[FIND, USE, EXPIRE, IS_LIVE, ISSUE, REVOKE, COUNT_MISUSE, WAITING_AT, COUNT_WRONG];
+
 /// One that waits goes before one that is over: the same six digits come again.
 const FIND: &str = concat!(
     "SELECT ",

@@ -10,16 +10,32 @@ use super::sessions::session_columns;
 use crate::participant::{Member, Participant};
 use crate::session::Session;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[
+    JOIN,
+    FIND,
+    FIND_AND_LOCK,
+    LIST,
+    LEAVE,
+    DISCONNECT,
+    SEE,
+    RECONNECT,
+    SET_READY,
+    FIND_USER,
+    COUNT_READY,
+];
+
 /// The columns of a [`Participant`], of the table that is called `p`.
 macro_rules! participant_columns {
     () => {
-        "p.participant_id, p.display_name, p.role, p.ready, p.joined_at, p.last_seen_at, p.disconnected_at, p.left_at"
+        "p.participant_id, p.display_name, p.role, p.ready, p.joined_at, p.last_seen_at, p.disconnected_at, p.left_at,
+         p.user_id AS participant_user_id"
     };
 }
 
 const JOIN: &str = concat!(
-    "INSERT INTO core.session_participants AS p (session_id, display_name, role, token_hash)
-     VALUES ($1, $2, $3, $4)
+    "INSERT INTO core.session_participants AS p (session_id, display_name, role, token_hash, user_id)
+     VALUES ($1, $2, $3, $4, $5)
      RETURNING ",
     participant_columns!()
 );
@@ -60,6 +76,15 @@ UPDATE core.session_participants
 SET left_at = now()
 WHERE participant_id = $1";
 
+/// Those who are there: one of them, or all.
+const DISCONNECT: &str = "
+UPDATE core.session_participants
+SET disconnected_at = now()
+WHERE session_id = $1
+  AND (CAST($2 AS uuid) IS NULL OR participant_id = $2)
+  AND is_active
+RETURNING participant_id";
+
 const SEE: &str = "
 UPDATE core.session_participants
 SET last_seen_at = GREATEST(last_seen_at, now())
@@ -77,6 +102,15 @@ UPDATE core.session_participants
 SET ready = $2
 WHERE participant_id = $1";
 
+const FIND_USER: &str = "
+SELECT EXISTS (
+  SELECT
+  FROM core.session_participants
+  WHERE session_id = $1
+    AND user_id = $2
+    AND left_at IS NULL
+)";
+
 const COUNT_READY: &str = "
 SELECT count(*) FILTER (WHERE ready), count(*)
 FROM core.session_participants
@@ -93,6 +127,7 @@ impl FromRow<'_, PgRow> for Participant {
         Ok(Self {
             id: row.try_get("participant_id")?,
             display_name: row.try_get("display_name")?,
+            user_id: row.try_get("participant_user_id")?,
             role: row.try_get("role")?,
             ready: row.try_get("ready")?,
             joined_at: time("joined_at")?,
@@ -115,6 +150,8 @@ pub struct Newcomer<'a> {
     pub role: &'a str,
     /// For people.
     pub display_name: Option<&'a str>,
+    /// By the name that the app has for them.
+    pub user_id: Option<&'a str>,
     /// What is kept of the token.
     pub token_hash: [u8; 32],
 }
@@ -130,6 +167,7 @@ pub async fn join(
         .bind(newcomer.display_name)
         .bind(newcomer.role)
         .bind(newcomer.token_hash.as_slice())
+        .bind(newcomer.user_id)
         .persistent(false)
         .fetch_one(connection)
         .await
@@ -167,6 +205,16 @@ pub async fn leave(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::
     Ok(())
 }
 
+/// Marks those who are there as gone, or one of them. Who was.
+pub async fn disconnect(
+    connection: &mut PgConnection,
+    session: Uuid,
+    participant: Option<Uuid>,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    let disconnect = sqlx::query_scalar(DISCONNECT).bind(session).bind(participant);
+    disconnect.persistent(false).fetch_all(connection).await
+}
+
 /// Somebody is there.
 pub async fn see(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(SEE).bind(id).persistent(false).execute(connection).await?;
@@ -187,6 +235,16 @@ pub async fn set_ready(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(SET_READY).bind(id).bind(ready).persistent(false).execute(connection).await?;
     Ok(())
+}
+
+/// Whether somebody of that name is in the session.
+pub async fn find_user(
+    connection: &mut PgConnection,
+    session: Uuid,
+    user_id: &str,
+) -> Result<bool, sqlx::Error> {
+    let find = sqlx::query_scalar(FIND_USER).bind(session).bind(user_id).persistent(false);
+    find.fetch_one(connection).await
 }
 
 /// How many are ready, of how many.

@@ -2,6 +2,9 @@
 
 use sqlx::PgConnection;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[MAKE, VERSION];
+
 const MAKE: &str = "SELECT core.make_partitions()";
 
 const VERSION: &str = "

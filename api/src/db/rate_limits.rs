@@ -4,6 +4,9 @@
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[RESERVE, WAIT, GIVE_BACK, FORGET];
+
 /// Takes a try where there is one left. The row is judged as it is when its lock was got.
 const RESERVE: &str = "
 INSERT INTO core.rate_limits AS known (k, hits)

@@ -9,12 +9,15 @@ use crate::body::Replacement;
 use crate::code::KeptCode;
 use crate::session::Session;
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[CREATE, LOCK, CHANGE, END, RECOVER, REMOVE, TOUCH];
+
 /// The columns of a [`Session`], of the table that is called `s`.
 macro_rules! session_columns {
     () => {
         "s.session_id, s.app, s.mode, s.session_group_id, s.table_token, s.context, s.title, s.dual_status,
          s.created_at, s.last_activity_at, s.expires_at, s.ended_at, s.end_reason, s.removed_at,
-         s.participant_count, s.pairing_expires_at, CAST(s.xmin AS text) AS version"
+         s.participant_count, s.pairing_expires_at, s.user_id, CAST(s.xmin AS text) AS version"
     };
 }
 pub(super) use session_columns;
@@ -23,14 +26,17 @@ pub(super) use session_columns;
 const CREATE: &str = concat!(
     "INSERT INTO core.sessions AS s (
        session_id, app, mode, session_group_id, table_token, context, title, dual_status, expires_at,
-       pairing_code_hash, pairing_salt, pairing_key_id, pairing_code_lookup, pairing_expires_at
+       pairing_code_hash, pairing_salt, pairing_key_id, pairing_code_lookup, pairing_expires_at,
+       user_id, host_user_id
      )
      VALUES (
        $1, $2, $3, $4, $5, $6, $7,
        CASE $3 WHEN 'dual' THEN 'waiting' END,
        now() + make_interval(secs => $8),
        $9, $10, $11, $12,
-       CASE $3 WHEN 'dual' THEN now() + LEAST(interval '10 minutes', make_interval(secs => $8)) END
+       CASE $3 WHEN 'dual' THEN now() + LEAST(interval '10 minutes', make_interval(secs => $8)) END,
+       CASE $2 WHEN 'after_hours' THEN $13 END,
+       CASE $2 WHEN 'after_hours' THEN NULL ELSE $13 END
      )
      ON CONFLICT (pairing_code_lookup) WHERE dual_status = 'waiting' AND pairing_code_hash IS NOT NULL
      DO NOTHING
@@ -128,6 +134,7 @@ impl FromRow<'_, PgRow> for Session {
             is_removed: moment("removed_at")?.is_some(),
             participants: row.try_get("participant_count")?,
             code_expires_at: moment("pairing_expires_at")?,
+            user_id: row.try_get("user_id")?,
             version: row.try_get("version")?,
         })
     }
@@ -149,6 +156,8 @@ pub struct Draft<'a> {
     pub context: Option<&'a str>,
     /// For people.
     pub title: Option<&'a str>,
+    /// Its host, by the name that the app has for them. After Hours addresses them by it.
+    pub user_id: Option<&'a str>,
     /// How long it lives, in seconds.
     pub life: i32,
 }
@@ -172,6 +181,7 @@ pub async fn create(
         .bind(code.map(|code| code.salt.as_slice()))
         .bind(code.map(|code| code.key_id.as_str()))
         .bind(code.map(|code| code.lookup.as_slice()))
+        .bind(draft.user_id)
         .persistent(false)
         .fetch_optional(connection)
         .await

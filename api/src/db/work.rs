@@ -9,6 +9,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// All of them, for [`super::STATEMENTS`].
+pub const STATEMENTS: &[&str] = &[BEGIN];
+
 /// How long the server lets a transaction of ours wait for our next statement.
 const IDLE: &str = "5s";
 
@@ -61,6 +64,11 @@ impl Database {
     /// Begins the work of a request. It is undone unless it is committed.
     pub async fn begin(&self) -> Result<Work, sqlx::Error> {
         self.begin_for(&self.statement_timeout).await
+    }
+
+    /// Begins work that counts: it may take nearly as long as a request.
+    pub async fn begin_long(&self) -> Result<Work, sqlx::Error> {
+        self.begin_for("4s").await
     }
 
     /// Begins work that no client waits for.

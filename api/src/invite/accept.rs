@@ -11,7 +11,7 @@ use crate::body::Fields;
 use crate::client::{Client, Peer};
 use crate::db::{Work, invites, sessions};
 use crate::invite::{Invite, InviteToken};
-use crate::participant::join::let_in;
+use crate::participant::join::{Guest, let_in};
 use crate::problem::{Code, Problem};
 use crate::session::Session;
 use crate::state::App;
@@ -25,19 +25,24 @@ pub async fn accept(
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
-    let display_name = fields.text("display_name", 40);
+    let guest = Guest::read(&mut fields);
     fields.done()?;
     let client = Client::find(peer, &headers, app.proxies);
-    let mut work = app.database.begin().await?;
-    let session = take(&mut work, &token, None).await?;
-    let answer = let_in(&mut work, session, display_name.as_deref(), client).await?;
+    let work = app.database.begin().await?;
+    let (mut work, session) = take(work, &token, None, client).await?;
+    let answer = let_in(&mut work, session, &guest, client).await?;
     work.commit().await?;
     Ok(answer)
 }
 
 /// The session of an invite that is open, locked: who is let in is counted, one after the other. Where a
 /// session is named, the invite has to be for that one.
-pub async fn take(work: &mut Work, token: &Token, named: Option<Uuid>) -> Result<Session, Problem> {
+pub async fn take(
+    mut work: Work,
+    token: &Token,
+    named: Option<Uuid>,
+    client: Client,
+) -> Result<(Work, Session), Problem> {
     let absent = || Problem::new(Code::SessionNotFound);
     let invite = invites::find(work.connection(), token.hash()).await?;
     let invite = invite
@@ -45,7 +50,9 @@ pub async fn take(work: &mut Work, token: &Token, named: Option<Uuid>) -> Result
         .ok_or_else(absent)?;
     let session = sessions::lock(work.connection(), invite.session.id).await?;
     let invite = Invite { session: session.ok_or_else(absent)?, ..invite };
-    invite.open(work.now)?;
+    if let Err(problem) = invite.open(work.now) {
+        return Err(invite.refuse(work, problem, client).await);
+    }
     invites::count(work.connection(), invite.id).await?;
-    Ok(invite.session)
+    Ok((work, invite.session))
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
 use crate::answer;
+use crate::client::{Client, Peer};
 use crate::db::invites;
 use crate::invite::InviteToken;
 use crate::problem::{Code, Problem};
@@ -16,12 +17,17 @@ use crate::state::App;
 /// `GET /api/v1/invites/{token}`
 pub async fn show(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     InviteToken(token): InviteToken,
 ) -> Result<Response, Problem> {
     let mut work = app.database.begin().await?;
     let invite = invites::find(work.connection(), token.hash()).await?;
     let invite = invite.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
-    invite.open(work.now)?;
+    if let Err(problem) = invite.open(work.now) {
+        let client = Client::find(peer, &headers, app.proxies);
+        return Err(invite.refuse(work, problem, client).await);
+    }
     // Those who are in are shown to those who are in.
     let body = json!({
         "session": {

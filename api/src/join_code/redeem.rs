@@ -24,6 +24,7 @@ use crate::db::{Work, events, join_codes, sessions};
 use crate::event::{Actor, Event, EventType};
 use crate::join_code::{LEFT, POLICY, left, policy, quota, whole_seconds};
 use crate::metrics::CodeTry;
+use crate::participant::join::{Guest, own_name};
 use crate::problem::{self, FieldProblem, Problem};
 use crate::session::Session;
 use crate::session::create::joined;
@@ -39,7 +40,7 @@ const MOST_WRONG: i64 = 300;
 struct Request {
     code: Code,
     table_token: Option<String>,
-    display_name: Option<String>,
+    guest: Guest,
 }
 
 impl Request {
@@ -48,7 +49,7 @@ impl Request {
         let request = Self {
             code: Code::typed(fields.required("code", code)),
             table_token: fields.name("table_token", 64),
-            display_name: fields.text("display_name", 40),
+            guest: Guest::read(&mut fields),
         };
         fields.done()?;
         Ok(request)
@@ -64,7 +65,7 @@ pub async fn redeem(
 ) -> Result<Response, Problem> {
     let request = Request::read(fields)?;
     let client = Client::find(peer, &headers, app.proxies);
-    let actor = Actor { participant: None, network: client.prefix() };
+    let actor = Actor::nobody(client);
     let key = format!("{}:{}", LIMIT.name, client.key());
     let taken = take_try(&app, &request, &key, &actor).await?;
 
@@ -73,7 +74,7 @@ pub async fn redeem(
     let (what, code) = match verdict {
         Verdict::Right(session) => {
             rate_limits::give_back(work.connection(), &key, taken.at).await?;
-            let answer = welcome(&mut work, *session, &request, actor).await?;
+            let answer = welcome(&mut work, *session, &request, client).await?;
             work.commit().await?;
             app.metrics.tried(CodeTry::Paired);
             return Ok(with_limit(answer, &Try { left: taken.left + 1, ..taken }));
@@ -129,12 +130,14 @@ async fn welcome(
     work: &mut Work,
     session: Session,
     request: &Request,
-    actor: Actor,
+    client: Client,
 ) -> Result<Response, Problem> {
+    own_name(work, &session, &request.guest).await?;
     let token = Token::draw(token::SESSION)?;
     let newcomer = Newcomer {
         role: "guest",
-        display_name: request.display_name.as_deref(),
+        display_name: request.guest.display_name.as_deref(),
+        user_id: request.guest.user_id.as_deref(),
         token_hash: token.hash(),
     };
     let guest = participants::join(work.connection(), session.id, &newcomer).await?;
@@ -154,7 +157,7 @@ async fn welcome(
         ),
         joined(&session, &guest),
     ];
-    let actor = Actor { participant: Some(guest.id), ..actor };
+    let actor = Actor::participant(guest.id, client);
     events::tell(work.connection(), &told, &actor).await?;
     // Its guest has been counted meanwhile.
     let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);

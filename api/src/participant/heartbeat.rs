@@ -1,20 +1,25 @@
 //! `PUT /api/v1/sessions/{id}/participants/me/heartbeat`: somebody is still there. That is no activity: a
 //! session of open tabs in which nobody does anything expires all the same.
+//!
+//! Most of them need no statement: they are remembered, and written down by `presence`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::client::{Client, Peer};
-use crate::db::{events, participants};
-use crate::event::{Event, EventType};
-use crate::participant::{Access, Member};
+use crate::db::{Work, events, participants};
+use crate::event::{Actor, Event, EventType};
+use crate::participant::{Access, Member, Participant};
 use crate::problem::Problem;
-use crate::session::SessionId;
+use crate::session::{Session, SessionId};
 use crate::state::App;
+use crate::token::Token;
 
 /// When the next one is due, in seconds.
 const INTERVAL: HeaderValue = HeaderValue::from_static("30");
@@ -26,30 +31,50 @@ pub async fn heartbeat(
     SessionId(id): SessionId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut work = app.database.begin().await?;
-    let member = Member::find(&mut work, &headers, id, Access::Read).await?;
-    member.session.live(work.now, StatusCode::GONE)?;
-    if member.participant.is_disconnected {
-        came_back(&mut work, &member, Client::find(peer, &headers, app.proxies)).await?;
-    } else {
-        participants::see(work.connection(), member.participant.id).await?;
+    let token = Token::from_headers(&headers)?;
+    let is_known = app.presence.beat(&token.hash(), id, Instant::now());
+    if !is_known {
+        ask(&app, &token, id, Client::find(peer, &headers, app.proxies)).await?;
     }
-    work.commit().await?;
+    app.metrics.heard(is_known);
     let interval = (HeaderName::from_static("heartbeat-interval"), INTERVAL);
     Ok((StatusCode::NO_CONTENT, [interval]).into_response())
 }
 
+/// Asks the database whether they may be there.
+async fn ask(app: &App, token: &Token, id: Uuid, client: Client) -> Result<(), Problem> {
+    let mut work = app.database.begin().await?;
+    let asked = Instant::now();
+    let Member { session, participant } =
+        &Member::find_by(&mut work, token, id, Access::Read).await?;
+    session.live(work.now, StatusCode::GONE)?;
+    if participant.is_disconnected {
+        // Its next heartbeat is asked for again: then they are there.
+        came_back(&mut work, session, participant, client).await?;
+        return Ok(work.commit().await?);
+    }
+    let left = session.expires_at.duration_since(work.now);
+    let left = Duration::try_from(left).unwrap_or_default();
+    let is_remembered = app.presence.learn(token.hash(), (session.id, participant.id), left, asked);
+    if !is_remembered {
+        participants::see(work.connection(), participant.id).await?;
+    }
+    Ok(work.commit().await?)
+}
+
 /// Cleanup had marked them as gone.
 async fn came_back(
-    work: &mut crate::db::Work,
-    member: &Member,
+    work: &mut Work,
+    session: &Session,
+    participant: &Participant,
     client: Client,
 ) -> Result<(), Problem> {
-    let is_first = participants::reconnect(work.connection(), member.participant.id).await?;
+    let is_first = participants::reconnect(work.connection(), participant.id).await?;
     if is_first {
-        let data = json!({"participant_id": member.participant.id.to_string()});
-        let event = Event::of(&member.session, EventType::ParticipantReconnected, data);
-        events::tell(work.connection(), &[event], &member.actor(client)).await?;
+        let data = json!({"participant_id": participant.id.to_string()});
+        let event = Event::of(session, EventType::ParticipantReconnected, data);
+        let actor = Actor::participant(participant.id, client);
+        events::tell(work.connection(), &[event], &actor).await?;
     }
     Ok(())
 }

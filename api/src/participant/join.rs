@@ -29,7 +29,23 @@ use crate::token::{self, Token};
 /// What is asked for.
 struct Request {
     invite: Option<Token>,
-    display_name: Option<String>,
+    guest: Guest,
+}
+
+/// Who comes in, as they say.
+#[derive(Default)]
+pub struct Guest {
+    /// For people.
+    pub display_name: Option<String>,
+    /// What the app calls them.
+    pub user_id: Option<String>,
+}
+
+impl Guest {
+    /// Reads both from a body.
+    pub fn read(fields: &mut Fields) -> Self {
+        Self { display_name: fields.text("display_name", 40), user_id: fields.user("user_id") }
+    }
 }
 
 impl Request {
@@ -42,13 +58,10 @@ impl Request {
         if by_invite {
             fields.required("invite_token", invite.clone());
         }
-        let display_name = fields.text("display_name", 40);
+        let guest = Guest::read(&mut fields);
         fields.done()?;
         let invite = invite.filter(|_| by_invite);
-        Ok(Self {
-            invite: invite.and_then(|text| Token::parse(token::INVITE, &text)),
-            display_name,
-        })
+        Ok(Self { invite: invite.and_then(|text| Token::parse(token::INVITE, &text)), guest })
     }
 }
 
@@ -63,11 +76,14 @@ pub async fn join(
     let request = Request::read(fields)?;
     let client = Client::find(peer, &headers, app.proxies);
     let mut work = app.database.begin().await?;
-    let session = match &request.invite {
-        Some(token) => invite::accept::take(&mut work, token, Some(id)).await?,
-        None => direct(&mut work, id).await?,
+    let session = if let Some(token) = &request.invite {
+        let session;
+        (work, session) = invite::accept::take(work, token, Some(id), client).await?;
+        session
+    } else {
+        direct(&mut work, id).await?
     };
-    let answer = let_in(&mut work, session, request.display_name.as_deref(), client).await?;
+    let answer = let_in(&mut work, session, &request.guest, client).await?;
     work.commit().await?;
     Ok(answer)
 }
@@ -84,26 +100,44 @@ async fn direct(work: &mut Work, id: Uuid) -> Result<Session, Problem> {
 pub async fn let_in(
     work: &mut Work,
     session: Session,
-    display_name: Option<&str>,
+    guest: &Guest,
     client: Client,
 ) -> Result<Response, Problem> {
     may_join(&session)?;
     let token = Token::draw(token::SESSION)?;
-    let newcomer = Newcomer { role: "guest", display_name, token_hash: token.hash() };
-    let guest = participants::join(work.connection(), session.id, &newcomer).await?;
+    own_name(work, &session, guest).await?;
+    let newcomer = Newcomer {
+        role: "guest",
+        display_name: guest.display_name.as_deref(),
+        user_id: guest.user_id.as_deref(),
+        token_hash: token.hash(),
+    };
+    let newcomer = participants::join(work.connection(), session.id, &newcomer).await?;
     sessions::touch(work.connection(), session.id).await?;
-    let actor = Actor { participant: Some(guest.id), network: client.prefix() };
-    events::tell(work.connection(), &[joined(&session, &guest)], &actor).await?;
+    let actor = Actor::participant(newcomer.id, client);
+    events::tell(work.connection(), &[joined(&session, &newcomer)], &actor).await?;
 
     let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
     let snapshot = snapshot(work, &session).await?;
     let body = json!({
-        "participant": guest.shown(work.now),
+        "participant": newcomer.shown(work.now),
         "token": token.shown(),
         "head": snapshot["head"],
         "snapshot": snapshot,
     });
     Ok(answer::json(StatusCode::CREATED, body, work.now))
+}
+
+/// In After Hours a user id stands for a person whom others match and write to, so that in a session, which
+/// is locked, nobody has the one of somebody else.
+pub async fn own_name(work: &mut Work, session: &Session, guest: &Guest) -> Result<(), Problem> {
+    let Some(user_id) = guest.user_id.as_deref().filter(|_| session.app == "after_hours") else {
+        return Ok(());
+    };
+    if participants::find_user(work.connection(), session.id, user_id).await? {
+        return Err(Problem::new(Code::UserPresent));
+    }
+    Ok(())
 }
 
 fn may_join(session: &Session) -> Result<(), Problem> {

@@ -32,5 +32,6 @@ pub async fn leave(
     let actor = member.actor(Client::find(peer, &headers, app.proxies));
     events::tell(work.connection(), &[event], &actor).await?;
     work.commit().await?;
+    app.presence.forget(member.participant.id);
     Ok(StatusCode::NO_CONTENT)
 }

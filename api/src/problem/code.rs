@@ -59,6 +59,12 @@ codes! {
     /// No session of that id, or none of yours.
     SessionNotFound "session_not_found" NOT_FOUND "There is no such session"
         "Session not found or inactive";
+    /// No group of that id, or none of yours.
+    GroupNotFound "group_not_found" NOT_FOUND "There is no such group"
+        "There is no group of this id that you are in.";
+    /// Somebody else sits there.
+    NotAtTheTable "not_at_the_table" FORBIDDEN "You do not sit at this table"
+        "Groups of a table are shown to those who sit there.";
     /// Somebody ended it.
     SessionEnded "session_ended" CONFLICT "The session was ended"
         "The session was ended, and nothing can be changed in it any more.";
@@ -77,6 +83,27 @@ codes! {
     /// Sixty-four are in it.
     SessionFull "session_full" CONFLICT "The session is full"
         "The session has as many participants as it can have.";
+    /// The session is of another app.
+    WrongApp "wrong_app" FORBIDDEN "The session is of another app"
+        "Only a session of After Hours has matches, messages, declines and fingerprints.";
+    /// The participant came in without a name of the app.
+    UserUnknown "user_unknown" FORBIDDEN "You have no user_id"
+        "Come into the session with a user_id: that is who matches, writes and declines.";
+    /// Nobody of that name is there.
+    UserAbsent "user_absent" CONFLICT "Somebody is not in the session"
+        "Both users of a match have to be in its session.";
+    /// One of them does not want to.
+    UserDeclined "user_declined" CONFLICT "One has declined the other"
+        "In this session one of the two has declined the other.";
+    /// They match.
+    AlreadyMatched "already_matched" CONFLICT "They match already"
+        "In this session these two match already.";
+    /// No match of that id, or none of theirs.
+    MatchNotFound "match_not_found" NOT_FOUND "There is no such match"
+        "There is no match of this id that you are in.";
+    /// Another participant has the user id.
+    UserPresent "user_present" CONFLICT "Somebody of that name is in the session"
+        "A participant of this session has this user_id, and has not left.";
     /// Both phones are there.
     AlreadyPaired "already_paired" CONFLICT "The session is paired"
         "Both phones are there, so that the session takes no code any more.";
@@ -92,6 +119,15 @@ codes! {
     /// No token, or one that nobody has.
     TokenInvalid "token_invalid" UNAUTHORIZED "The token is missing or wrong"
         "Send the token of a participant as Authorization: Bearer st_…";
+    /// No admin's key, or one that nobody has.
+    AdminKeyInvalid "admin_key_invalid" UNAUTHORIZED "The key is missing or wrong"
+        "Send the key of somebody who runs the service as Authorization: Bearer ad_…";
+    /// A key that may only read.
+    ScopeInsufficient "scope_insufficient" FORBIDDEN "The key may only read"
+        "What changes sessions takes a key of the scope operate.";
+    /// Nobody of that id is there.
+    ParticipantNotFound "participant_not_found" NOT_FOUND "There is no such participant"
+        "Nobody of this id is in the session at the moment.";
     /// Fields of the body are wrong.
     ValidationFailed "validation_failed" UNPROCESSABLE_ENTITY "The request does not fit"
         "Some fields of the request are not what they must be; errors has all of them.";

@@ -43,6 +43,7 @@ struct Request {
     context: Option<String>,
     title: Option<String>,
     display_name: Option<String>,
+    user_id: Option<String>,
     life_seconds: i32,
 }
 
@@ -57,6 +58,7 @@ impl Request {
             context: fields.text("context", 64),
             title: fields.text("title", 120),
             display_name: fields.text("display_name", 40),
+            user_id: fields.user("user_id"),
             life_seconds: fields.whole("ttl_s", 60..=DAY_SECONDS).unwrap_or(DAY_SECONDS),
         };
         fields.done()?;
@@ -101,7 +103,7 @@ pub async fn create(
     }
     limit(&mut work, &client_key).await?;
     let made = make(&app, &mut work, &request).await?;
-    let actor = Actor { participant: Some(made.host.id), network: client.prefix() };
+    let actor = Actor::participant(made.host.id, client);
     events::tell(work.connection(), &told(&made, &request), &actor).await?;
     if let Some(key) = &key {
         let body = shown(&made, &work, true);
@@ -148,6 +150,7 @@ async fn make(app: &App, work: &mut Work, request: &Request) -> Result<Made, Pro
         table_token: request.table_token.as_deref(),
         context: request.context.as_deref(),
         title: request.title.as_deref(),
+        user_id: request.user_id.as_deref(),
         life: request.life_seconds,
     };
     let (session, code) = with_code(app, work, &draft).await?;
@@ -155,6 +158,7 @@ async fn make(app: &App, work: &mut Work, request: &Request) -> Result<Made, Pro
     let newcomer = Newcomer {
         role: "host",
         display_name: request.display_name.as_deref(),
+        user_id: request.user_id.as_deref(),
         token_hash: token.hash(),
     };
     let host = participants::join(work.connection(), session.id, &newcomer).await?;

@@ -1,4 +1,6 @@
-//! `POST /api/v1/sessions/{id}/end`: a participant ends the session for all. Again it is the same.
+//! `POST /api/v1/sessions/{id}/end`: somebody ends the session for all. Again it is the same.
+//!
+//! A session of two phones is both phones', and either may end it. One with guests is its host's: a guest leaves.
 
 use std::sync::Arc;
 
@@ -25,6 +27,9 @@ pub async fn end(
 ) -> Result<Response, Problem> {
     let mut work = app.database.begin().await?;
     let member = Member::find(&mut work, &headers, id, Access::Change).await?;
+    if member.session.mode != "dual" {
+        member.host()?;
+    }
     let session = match member.session.standing(work.now) {
         Standing::Live => {
             let actor = member.actor(Client::find(peer, &headers, app.proxies));
@@ -36,6 +41,7 @@ pub async fn end(
     let body = json!({"session": session.shown(work.now)});
     let answer = answer::json(StatusCode::OK, body, work.now);
     work.commit().await?;
+    app.presence.forget_session(id);
     Ok(answer)
 }
 

@@ -29,5 +29,6 @@ pub async fn remove(
     }
     sessions::remove(work.connection(), id).await?;
     work.commit().await?;
+    app.presence.forget_session(id);
     Ok(StatusCode::NO_CONTENT)
 }

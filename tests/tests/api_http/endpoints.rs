@@ -5,7 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::sessions::replica::Phone;
 
-use super::scene::{age, dual, join, scene, single};
+use super::admin::{self, OPERATOR, READER};
+use super::scene::{age, begin, dual, join, scene, single};
 
 /// Those that take a token: method, what follows the session, body, and the answer when it has expired.
 const ENDPOINTS: [(Method, &str, &str, u16); 11] = [
@@ -75,6 +76,167 @@ async fn every_endpoint_knows_when_a_session_is_over() -> Result<()> {
         age(&sessions, host.session(), "expires_at = now()").await?;
         let answer = host.send(&replica, method.clone(), tail, body).await?;
         assert_eq!(answer.status, expected, "{method} {tail}: {}", answer.body);
+    }
+    Ok(())
+}
+
+/// Those that take a token and name no session in their path: the path, body, and what one of another session
+/// and of another app is told. `S`, `G` and `M` stand for the ids of session, group and match.
+const OTHERS: [(Method, &str, &str, u16, u16); 8] = [
+    (Method::GET, "/groups/G", "", 404, 404),
+    (Method::GET, "/tables/t1/groups", "", 403, 403),
+    (
+        Method::POST,
+        "/after-hours/declines",
+        r#"{"session_id": "S", "declined_user_id": "x"}"#,
+        404,
+        404,
+    ),
+    (
+        Method::POST,
+        "/after-hours/fingerprints",
+        r#"{"session_id": "S", "fingerprint": "x"}"#,
+        404,
+        404,
+    ),
+    (
+        Method::POST,
+        "/after-hours/matches",
+        r#"{"session_id": "S", "user_ids": ["ann", "bob"]}"#,
+        404,
+        404,
+    ),
+    (Method::GET, "/after-hours/matches/M/messages", "", 404, 403),
+    (Method::POST, "/after-hours/matches/M/messages", r#"{"body": "x"}"#, 404, 403),
+    (Method::POST, "/after-hours/matches/M/save", "", 404, 403),
+];
+
+#[tokio::test]
+async fn what_names_no_session_is_for_those_in_it_too() -> Result<()> {
+    let (sessions, replica) = admin::scene().await?;
+    let body = |user: &str, table: &str| json!({"app": "after_hours", "mode": "single", "table_token": table, "user_id": user});
+    let host = begin(&replica, body("ann", "t1")).await?;
+    let stranger = begin(&replica, body("ann", "t2")).await?;
+    let of_another_app = single(&replica).await?;
+    let bob = json!({"access_method": "direct", "user_id": "bob"});
+    Phone::fresh().post(&replica, &host.path("/participants"), bob).await?;
+    let users = json!({"session_id": host.session(), "user_ids": ["ann", "bob"]});
+    let made = host.phone.post(&replica, "/api/v1/after-hours/matches", users).await?;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let ids = |text: &str| {
+        let text = text.replace("/G", &format!("/{}", host.group()));
+        text.replace("/M/", &format!("/{}/", made.text("/match/id")))
+            .replace("\"S\"", &format!("\"{}\"", host.session()))
+    };
+    let nobody = Phone::fresh();
+    for round in ["live", "expired"] {
+        for (method, path, body, of_other_session, of_other_app) in OTHERS {
+            let body: Value = serde_json::from_str(&ids(body)).unwrap_or_default();
+            let path = format!("/api/v1{}", ids(path));
+            let ask = async |phone: &Phone| {
+                phone.send(&replica, method.clone(), &path, body.clone()).await
+            };
+            for token in ["", "st_zz", &format!("st_{}", "0".repeat(64)), READER, OPERATOR] {
+                let refused = ask(&nobody.with_token(token)).await?;
+                assert_eq!(refused.problem(), (401, "token_invalid"), "{method} {path} by {token}");
+            }
+            if round == "live" {
+                assert_eq!(ask(&stranger.phone).await?.status, of_other_session, "{method} {path}");
+                assert_eq!(
+                    ask(&of_another_app.phone).await?.status,
+                    of_other_app,
+                    "{method} {path}"
+                );
+                let own = ask(&host.phone).await?;
+                assert!([200, 201, 409].contains(&own.status), "{method} {path}: {}", own.body);
+            } else {
+                let over = ask(&host.phone).await?;
+                assert_eq!(over.problem(), (410, "session_expired"), "{method} {path}");
+            }
+        }
+        age(&sessions, host.session(), "expires_at = now()").await?;
+    }
+    Ok(())
+}
+
+/// Those of admins: with which key, and the answer to the right one for a session that is live and for one that
+/// has expired.
+const OF_ADMINS: [(Method, &str, &str, &str, u16, u16); 13] = [
+    (Method::GET, "/analytics/join-codes", "", READER, 200, 200),
+    (Method::GET, "/analytics/tables", "", READER, 200, 200),
+    (Method::GET, "/analytics/cleanup-runs", "", READER, 200, 200),
+    (Method::GET, "/analytics/active-sessions", "", READER, 200, 200),
+    (Method::GET, "/analytics/pairing", "", READER, 200, 200),
+    (Method::GET, "/analytics/sessions", "", READER, 200, 200),
+    (Method::GET, "/analytics/forecast", "", READER, 200, 200),
+    (
+        Method::GET,
+        "/billing/usage?from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z",
+        "",
+        READER,
+        200,
+        200,
+    ),
+    (Method::GET, "/audit", "", READER, 200, 200),
+    (Method::GET, "/admin/health", "", READER, 200, 200),
+    (Method::POST, "/admin/sessions/S/broadcast", r#"{"message": "x"}"#, OPERATOR, 202, 410),
+    (Method::POST, "/admin/sessions/S/disconnect", "{}", OPERATOR, 202, 410),
+    (Method::POST, "/admin/sessions/S/end", "", OPERATOR, 200, 410),
+];
+
+#[tokio::test]
+async fn what_is_for_admins_takes_their_key_and_nobody_elses() -> Result<()> {
+    let (sessions, replica) = admin::scene().await?;
+    let without_keys = tests::sessions::replica::Replica::start(&sessions).await?;
+    let (live, expired) = (single(&replica).await?, single(&replica).await?);
+    age(&sessions, expired.session(), "expires_at = now()").await?;
+    let nobody = Phone::fresh();
+    let unknown = format!("ad_{}", "0".repeat(64));
+    for (method, path, body, key, of_live, of_expired) in OF_ADMINS {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let ask = async |phone: &Phone, session: &str| {
+            let path = format!("/api/v1{}", path.replace("/S/", &format!("/{session}/")));
+            phone.send(&replica, method.clone(), &path, body.clone()).await
+        };
+        let place = format!("{method} {path}");
+        let strangers = [
+            nobody.clone(),
+            live.phone.clone(),
+            nobody.with_token(&unknown),
+            nobody.with_token("ad_"),
+        ];
+        for phone in strangers {
+            let refused = ask(&phone, live.session()).await?;
+            assert_eq!(refused.problem(), (401, "admin_key_invalid"), "{place}");
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+        }
+        if key == OPERATOR {
+            let refused = ask(&nobody.with_token(READER), live.session()).await?;
+            assert_eq!(refused.problem(), (403, "scope_insufficient"), "{place}");
+            for absent in ["7d444840-9dc0-11d1-b245-5ffdce74fad2", "42"] {
+                let absent = ask(&nobody.with_token(key), absent).await?;
+                assert_eq!(absent.problem(), (404, "session_not_found"), "{place}");
+            }
+        }
+        for key in [key, OPERATOR] {
+            let admin = nobody.with_token(key);
+            assert_eq!(ask(&admin, expired.session()).await?.status, of_expired, "{place}");
+            assert_eq!(ask(&admin, live.session()).await?.status, of_live, "{place}");
+        }
+        let path = format!("/api/v1{}", path.replace("/S/", &format!("/{}/", live.session())));
+        let admin = nobody.with_token(OPERATOR);
+        let closed = admin.send(&without_keys, method.clone(), &path, body.clone()).await?;
+        assert_eq!(closed.problem(), (401, "admin_key_invalid"), "{place}");
+    }
+    for (method, tail, body, _) in ENDPOINTS {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let admin = nobody.with_token(OPERATOR);
+        let refused = admin.send(&replica, method.clone(), &live.path(tail), body).await?;
+        assert_eq!(
+            refused.problem(),
+            (401, "token_invalid"),
+            "{method} {tail}: a key opens no session"
+        );
     }
     Ok(())
 }

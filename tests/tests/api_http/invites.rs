@@ -62,6 +62,11 @@ async fn a_link_lets_in_until_nobody_was_there_for_an_hour() -> Result<()> {
         assert_eq!(answer.problem(), (410, "invite_expired"));
         assert_eq!(answer.text("/detail"), EXPIRED);
     }
+    let [realtime, _, audit] = told(&sessions, host.session()).await?;
+    for sink in [realtime, audit] {
+        let expired = sink.iter().filter(|name| *name == "invite_expired").count();
+        assert_eq!(expired, 1, "by the first who found out");
+    }
     // Where nobody is there, the last change counts.
     sessions.database.execute("UPDATE core.session_participants SET left_at = now()").await?;
     assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 200, "that was just now");

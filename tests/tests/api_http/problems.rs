@@ -17,6 +17,7 @@ async fn whatever_is_wrong_with_a_request_is_a_problem_with_every_member() -> Re
     for (request, status, code) in [
         (replica.request(Method::GET, "/api/v1/nothing"), 404, "route_not_found"),
         (replica.request(Method::GET, "/"), 404, "route_not_found"),
+        (replica.request(Method::GET, "/problems/%ff"), 404, "route_not_found"),
         (replica.request(Method::PUT, "/api/v1/sessions"), 405, "method_not_allowed"),
         (json(post()).body("{"), 400, "request_malformed"),
         (json(post()).body("[]"), 400, "request_malformed"),

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::sessions::replica::{Phone, read};
 
-use super::scene::{age, begin, join, scene, single, told};
+use super::scene::{Host, age, begin, dual, join, redeem, scene, single, told};
 
 /// Proves: L12.
 #[tokio::test]
@@ -71,6 +71,59 @@ async fn a_session_is_begun_joined_readied_left_and_ended_and_all_of_it_is_told(
     );
     let stored = "SELECT count(*) FROM core.session_participants WHERE token_hash IS NOT NULL AND octet_length(token_hash) = 32";
     assert_eq!(sessions.database.scalar::<i64>(stored).await?, 2, "hashes and no tokens");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_is_its_hosts_to_end_and_one_of_two_phones_is_both_phones() -> Result<()> {
+    let (_sessions, replica) = scene().await?;
+    let host = single(&replica).await?;
+    let guest = join(&replica, &host).await?;
+    let end = async |phone: &Phone, host: &Host| {
+        phone.send(&replica, Method::POST, &host.path("/end"), Value::Null).await
+    };
+    assert_eq!(end(&guest, &host).await?.problem(), (403, "not_the_host"));
+    assert_eq!(guest.get(&replica, &host.path("")).await?.text("/session/state"), "active");
+    assert_eq!(end(&host.phone, &host).await?.status, 200);
+    assert_eq!(end(&guest, &host).await?.problem(), (403, "not_the_host"));
+
+    for who_ends in ["host", "guest"] {
+        let host = dual(&replica, "table_042").await?;
+        let paired = redeem(&replica, &Phone::fresh(), host.code()).await?;
+        let guest = Phone::fresh().with_token(paired.text("/token"));
+        let phone = if who_ends == "host" { &host.phone } else { &guest };
+        let ended = end(phone, &host).await?;
+        assert_eq!(
+            (ended.status, ended.text("/session/dual_status")),
+            (200, "ended"),
+            "{who_ends}"
+        );
+    }
+    Ok(())
+}
+
+/// Proves: M6.
+#[tokio::test]
+async fn what_happens_to_a_session_of_after_hours_is_told_to_its_user() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    for (app, user, expected) in [("after_hours", "ann", Some("ann")), ("table_talk", "bob", None)]
+    {
+        let body = json!({"app": app, "mode": "dual", "user_id": user});
+        let host = begin(&replica, body).await?;
+        assert_eq!(host.created.text("/participant/user_id"), user);
+        age(&sessions, host.session(), "pairing_expires_at = now()").await?;
+        assert_eq!(redeem(&replica, &Phone::fresh(), host.code()).await?.status, 404);
+        let told = format!(
+            "SELECT to_user_id FROM core.session_events WHERE session_id = '{}' AND type = 'session_expired'",
+            host.session()
+        );
+        assert_eq!(sessions.database.scalar::<Option<String>>(&told).await?.as_deref(), expected);
+        let billed = format!(
+            "SELECT user_id FROM core.billing_usage WHERE session_id = '{}'",
+            host.session()
+        );
+        assert_eq!(sessions.database.scalar::<String>(&billed).await?, user);
+    }
     Ok(())
 }
 

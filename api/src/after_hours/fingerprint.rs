@@ -1,0 +1,47 @@
+//! `POST /api/v1/after-hours/fingerprints`: a device is seen in a session. Only a hash of what tells it from
+//! others is kept.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::after_hours::Person;
+use crate::answer;
+use crate::body::Fields;
+use crate::db::after_hours;
+use crate::db::rate_limits::{self, Limit, Reserved};
+use crate::join_code::quota;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// Of one participant.
+const LIMIT: Limit = Limit { name: "fingerprint", tries: 10, seconds: 60.0 };
+
+/// `POST /api/v1/after-hours/fingerprints`
+pub async fn fingerprint(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    mut fields: Fields,
+) -> Result<Response, Problem> {
+    let session = fields.id("session_id");
+    let session = fields.required("session_id", session);
+    let fingerprint = fields.text("fingerprint", 512);
+    let fingerprint = fields.required("fingerprint", fingerprint);
+    fields.done()?;
+    let mut work = app.database.begin().await?;
+    let person = Person::find(&mut work, &headers, session).await?;
+    let key = format!("{}:{}", LIMIT.name, person.member.participant.id);
+    if let Reserved::Denied(wait) = rate_limits::reserve(work.connection(), &key, LIMIT).await? {
+        return Err(quota(LIMIT, wait));
+    }
+    let hash = Sha256::digest(format!("after-hours fingerprint\u{1f}{fingerprint}"));
+    let id = after_hours::see_device(work.connection(), session, hash.as_slice()).await?;
+    let body = json!({"fingerprint": {"id": id.to_string(), "session_id": session.to_string()}});
+    let answer = answer::json(StatusCode::CREATED, body, work.now);
+    work.commit().await?;
+    Ok(answer)
+}

@@ -1,0 +1,204 @@
+//! Who is there, as far as this replica knows without asking the database: heartbeats are many, and most of
+//! them say nothing new.
+//!
+//! A token whose session is live is believed for a moment after the database was asked, and all of them are
+//! asked for at once by `round`, which also writes down who was heard of. So an end that another replica was
+//! told of is known here within [`BELIEVED`]; one that came here is known at once.
+
+pub mod round;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+/// How long the database's word is good. `round` asks sooner, so that it hardly ever runs out.
+pub const BELIEVED: Duration = Duration::from_secs(5);
+/// Two heartbeats and a half: whoever is silent for longer has to be asked for anew.
+const REMEMBERED: Duration = Duration::from_secs(75);
+/// About 20 MB. Beyond that a heartbeat is written by itself.
+const MOST: usize = 100_000;
+
+/// The hash of a token.
+type Hash = [u8; 32];
+
+/// Tokens of participants who were heard of here.
+#[derive(Default)]
+pub struct Presence(Mutex<HashMap<Hash, Known>>);
+
+/// What the database said, and when its holder was last heard of.
+#[derive(Clone, Copy)]
+struct Known {
+    session: Uuid,
+    participant: Uuid,
+    believed_until: Instant,
+    over_at: Instant,
+    heard_at: Instant,
+    /// The newest sign of life that is written down.
+    written: Option<Instant>,
+}
+
+/// A sign of life that is not written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// By what it is known here.
+    hash: Hash,
+    /// Of whom.
+    pub participant: Uuid,
+    /// When.
+    pub at: Instant,
+}
+
+impl Presence {
+    fn known(&self) -> MutexGuard<'_, HashMap<Hash, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody was heard of. Whether that was all: otherwise the database has to be asked.
+    pub fn beat(&self, hash: &Hash, session: Uuid, now: Instant) -> bool {
+        let mut known = self.known();
+        let found = known.get_mut(hash).filter(|known| {
+            known.session == session && now < known.believed_until && now < known.over_at
+        });
+        found.map(|known| known.heard_at = now).is_some()
+    }
+
+    /// The database said at `asked` that a token is good for so long. Whether there was room to remember it.
+    pub fn learn(
+        &self,
+        hash: Hash,
+        (session, participant): (Uuid, Uuid),
+        left: Duration,
+        asked: Instant,
+    ) -> bool {
+        let mut known = self.known();
+        if known.len() >= MOST && !known.contains_key(&hash) {
+            return false;
+        }
+        let written = known.get(&hash).and_then(|known| known.written);
+        let (believed_until, over_at) = (asked + BELIEVED, asked + left);
+        known.insert(
+            hash,
+            Known { session, participant, believed_until, over_at, heard_at: asked, written },
+        );
+        true
+    }
+
+    /// A session is over.
+    pub fn forget_session(&self, session: Uuid) {
+        self.known().retain(|_, known| known.session != session);
+    }
+
+    /// Somebody has left.
+    pub fn forget(&self, participant: Uuid) {
+        self.known().retain(|_, known| known.participant != participant);
+    }
+
+    /// What is to be written down.
+    pub fn beats(&self) -> Vec<Beat> {
+        let known = self.known();
+        let new = known.iter().filter(|(_, known)| known.written != Some(known.heard_at));
+        new.map(|(hash, known)| Beat {
+            hash: *hash,
+            participant: known.participant,
+            at: known.heard_at,
+        })
+        .collect()
+    }
+
+    /// These are written down. Whoever was heard of since is to be written again.
+    pub fn written<'a>(&self, beats: impl Iterator<Item = &'a Beat>) {
+        let mut known = self.known();
+        for beat in beats {
+            if let Some(known) = known.get_mut(&beat.hash) {
+                known.written = Some(beat.at);
+            }
+        }
+    }
+
+    /// Those to ask the database for; the silent are forgotten.
+    pub fn remembered(&self, now: Instant) -> Vec<Uuid> {
+        let mut known = self.known();
+        known.retain(|_, known| now.duration_since(known.heard_at) < REMEMBERED);
+        known.values().map(|known| known.participant).collect()
+    }
+
+    /// The database said at `asked` of each of these for how long their token is good; of the others that
+    /// were asked for, that it is not.
+    pub fn refresh(&self, asked_for: &[Uuid], good: &HashMap<Uuid, Duration>, asked: Instant) {
+        let asked_for: std::collections::HashSet<_> = asked_for.iter().collect();
+        self.known().retain(|_, known| {
+            if !asked_for.contains(&known.participant) {
+                return true;
+            }
+            let Some(left) = good.get(&known.participant) else { return false };
+            known.believed_until = asked + BELIEVED;
+            known.over_at = asked + *left;
+            true
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: Hash = [7; 32];
+    const SESSION: Uuid = Uuid::from_u128(1);
+    const SOMEBODY: Uuid = Uuid::from_u128(2);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_is_believed_for_a_moment_for_its_own_session_and_while_that_lives() {
+        let (presence, now) = (Presence::default(), Instant::now());
+        assert!(!presence.beat(&HASH, SESSION, now), "nobody was asked");
+        assert!(presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now));
+        assert!(presence.beat(&HASH, SESSION, now + seconds(4)));
+        assert!(!presence.beat(&HASH, Uuid::from_u128(9), now));
+        assert!(!presence.beat(&HASH, SESSION, now + BELIEVED));
+
+        let good = HashMap::from([(SOMEBODY, HOUR)]);
+        presence.refresh(&[SOMEBODY], &good, now + seconds(4));
+        assert!(presence.beat(&HASH, SESSION, now + seconds(8)));
+        presence.refresh(&[SOMEBODY], &HashMap::from([(SOMEBODY, seconds(1))]), now + seconds(8));
+        assert!(!presence.beat(&HASH, SESSION, now + seconds(9)), "it is over at that very moment");
+        presence.refresh(&[], &HashMap::new(), now);
+        assert_eq!(presence.remembered(now).len(), 1, "nobody asked for it");
+        presence.refresh(&[SOMEBODY], &HashMap::new(), now);
+        assert_eq!(presence.remembered(now).len(), 0);
+    }
+
+    #[test]
+    fn whoever_ends_or_leaves_here_is_forgotten_at_once_and_the_silent_later() {
+        let (presence, now) = (Presence::default(), Instant::now());
+        let learn = || presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
+        for forget in [|p: &Presence| p.forget(SOMEBODY), |p: &Presence| p.forget_session(SESSION)]
+        {
+            learn();
+            forget(&presence);
+            assert!(!presence.beat(&HASH, SESSION, now));
+        }
+        learn();
+        assert_eq!(presence.remembered(now + seconds(74)), [SOMEBODY]);
+        assert_eq!(presence.remembered(now + REMEMBERED), []);
+    }
+
+    #[test]
+    fn a_beat_is_to_be_written_until_it_is() {
+        let (presence, now) = (Presence::default(), Instant::now());
+        presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
+        let first = presence.beats();
+        assert_eq!(first.len(), 1);
+        presence.beat(&HASH, SESSION, now + seconds(1));
+        presence.written(first.iter());
+        let second = presence.beats();
+        assert_eq!(second[0].at, now + seconds(1), "it came while the first was written");
+        presence.written(second.iter());
+        assert_eq!(presence.beats(), []);
+    }
+}

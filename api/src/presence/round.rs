@@ -1,0 +1,67 @@
+//! Every few seconds, and once more at the end: who was heard of is written down, whoever is believed is asked
+//! for again, and the others are told that this replica is there. A few statements, however many phones.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runtime::database::failure::Failure;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::db::presence;
+use crate::state::App;
+
+/// Sooner than what is believed runs out.
+const PERIOD: Duration = Duration::from_secs(4);
+/// Of one statement.
+const MOST_BEATS: usize = 500;
+/// See [`MOST_BEATS`]; reading is quicker.
+const MOST_READ: usize = 5000;
+
+/// Until the end. What came until then is written down.
+pub async fn keep(app: Arc<App>, ended: CancellationToken) {
+    let mut is_last = false;
+    loop {
+        if let Err(error) = round(&app).await {
+            let error = Failure::from(error);
+            tracing::warn!(%error, "heartbeats could not be written down, trying again");
+        }
+        if is_last {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = ended.cancelled() => is_last = true,
+        }
+    }
+}
+
+async fn round(app: &App) -> Result<(), sqlx::Error> {
+    let mut work = app.database.begin_patiently().await?;
+    presence::report(work.connection(), app.id).await?;
+    work.commit().await?;
+    for beats in app.presence.beats().chunks(MOST_BEATS) {
+        let mut work = app.database.begin_patiently().await?;
+        let now = Instant::now();
+        let ages = beats.iter().map(|beat| now.duration_since(beat.at).as_secs_f64()).collect();
+        let ids: Vec<_> = beats.iter().map(|beat| beat.participant).collect();
+        let written = presence::write(work.connection(), &ids, ages).await?;
+        work.commit().await?;
+        let written: HashSet<_> = written.into_iter().collect();
+        app.presence.written(beats.iter().filter(|beat| written.contains(&beat.participant)));
+    }
+    for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
+        let mut work = app.database.begin_patiently().await?;
+        let asked = Instant::now();
+        let good = presence::good(work.connection(), asked_for).await?;
+        work.commit().await?;
+        app.presence.refresh(asked_for, &lasting(good), asked);
+    }
+    Ok(())
+}
+
+fn lasting(good: Vec<(Uuid, f64)>) -> HashMap<Uuid, Duration> {
+    let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    good.into_iter().map(|(participant, seconds)| (participant, duration(seconds))).collect()
+}
