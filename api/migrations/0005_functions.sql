@@ -130,10 +130,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     SET ended_at = now(), end_announced_at = COALESCE(s.end_announced_at, now())
     FROM due
     WHERE s.session_id = due.session_id
-    RETURNING s.session_id, s.session_group_id, s.host_user_id, s.end_reason
+    RETURNING s.session_id, s.session_group_id, s.end_reason
   ), told AS (
-    INSERT INTO core.session_events (session_group_id, session_id, type, to_user_id, data)
-    SELECT session_group_id, session_id, 'session_expired', host_user_id,
+    INSERT INTO core.session_events (session_group_id, session_id, type, data)
+    SELECT session_group_id, session_id, 'session_expired',
       jsonb_build_object('sessionId', session_id, 'reason', end_reason)
     FROM ended
   )

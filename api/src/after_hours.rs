@@ -16,7 +16,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::db::rate_limits::{self, Limit, Reserved};
 use crate::db::{Work, after_hours};
+use crate::join_code::quota;
 use crate::participant::{Access, Member};
 use crate::problem::{Code, Problem};
 
@@ -113,6 +115,15 @@ impl Person {
         let user_id = member.participant.user_id.clone();
         let user_id = user_id.ok_or_else(|| Problem::new(Code::UserUnknown))?;
         Ok(Self { member, user_id })
+    }
+
+    /// Goes on while they have tries left.
+    pub async fn limit(&self, work: &mut Work, limit: Limit) -> Result<(), Problem> {
+        let key = format!("{}:{}", limit.name, self.member.participant.id);
+        match rate_limits::reserve(work.connection(), &key, limit).await? {
+            Reserved::Taken(_) => Ok(()),
+            Reserved::Denied(wait) => Err(quota(limit, wait)),
+        }
     }
 
     /// One of their matches. That of others is told from none by nobody.

@@ -41,6 +41,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Print every SQL statement of the server, to read or to hand to a DBA
     Statements,
+    /// Print the description of every path, as `/openapi.json` has it
+    Openapi,
 }
 
 const MIGRATE_HELP: &str = "\

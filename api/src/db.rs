@@ -61,7 +61,8 @@ mod tests {
             }
             modules += 1;
             let text = std::fs::read_to_string(&path).expect("a source");
-            let list = text.split_once("STATEMENTS: &[&str] = &[").expect("a list").1;
+            let list = text.split_once("STATEMENTS: &[&str] =").expect("a list").1;
+            let list = list.split_once("&[").expect("its begin").1;
             let list = list.split_once("];").expect("its end").0;
             let listed: Vec<_> = list.split(',').map(str::trim).collect();
             for call in text.split("sqlx::query").skip(1) {

@@ -24,6 +24,7 @@ mod keep;
 mod listen;
 mod metrics;
 mod migrate;
+mod openapi;
 mod participant;
 mod presence;
 mod probe;
@@ -53,20 +54,25 @@ async fn main() -> ExitCode {
     let exit = match command {
         Command::Migrate(args) => migrate::migrate(&args, ended).await,
         Command::Serve(args) => serve::serve(args, ended).await,
-        Command::Statements => statements(),
+        Command::Statements => print(&statements()),
+        Command::Openapi => print(&format!("{:#}\n", openapi::document())),
     };
     exit.into()
 }
 
 /// Every statement of the server, each under the module that runs it.
-fn statements() -> exit::Exit {
+fn statements() -> String {
     let mut text = String::new();
     for (module, statements) in db::STATEMENTS {
         for sql in *statements {
             text.push_str(&format!("-- {module}\n{}\n;\n", sql.trim()));
         }
     }
-    // A reader that has gone is no failure of ours.
+    text
+}
+
+/// To standard output, where a reader that has gone is no failure of ours.
+fn print(text: &str) -> exit::Exit {
     let _ = std::io::stdout().write_all(text.as_bytes());
     exit::Exit::Done
 }

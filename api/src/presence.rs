@@ -170,7 +170,7 @@ mod tests {
         presence.refresh(&[], &HashMap::new(), now);
         assert_eq!(presence.remembered(now).len(), 1, "nobody asked for it");
         presence.refresh(&[SOMEBODY], &HashMap::new(), now);
-        assert_eq!(presence.remembered(now).len(), 0);
+        assert!(presence.remembered(now).is_empty());
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         }
         learn();
         assert_eq!(presence.remembered(now + seconds(74)), [SOMEBODY]);
-        assert_eq!(presence.remembered(now + REMEMBERED), []);
+        assert!(presence.remembered(now + REMEMBERED).is_empty());
     }
 
     #[test]
@@ -199,6 +199,6 @@ mod tests {
         let second = presence.beats();
         assert_eq!(second[0].at, now + seconds(1), "it came while the first was written");
         presence.written(second.iter());
-        assert_eq!(presence.beats(), []);
+        assert!(presence.beats().is_empty());
     }
 }

@@ -14,15 +14,49 @@ use tower_http::cors::CorsLayer;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 use crate::{
-    admin, after_hours, analytics, answer, audit, billing, group, invite, join_code, participant,
-    probe, session,
+    admin, after_hours, analytics, answer, audit, billing, group, invite, join_code, openapi,
+    participant, probe, session,
 };
 
 const MOST_BYTES: usize = 32 * 1024;
 
 /// All of it. `origins` are the web pages that a browser may call it from.
 pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
-    let sessions = Router::new()
+    Router::new()
+        .nest("/api/v1/sessions", sessions())
+        .nest("/api/v1/analytics", analytics())
+        .nest("/api/v1/admin", admin())
+        .route("/api/v1/billing/usage", get(billing::usage::usage))
+        .route("/api/v1/audit", get(audit::list))
+        .nest("/api/v1/after-hours", after_hours())
+        .route("/api/v1/invites/{token}", get(invite::show::show))
+        .route("/api/v1/invites/{token}/accept", post(invite::accept::accept))
+        .route("/api/v1/groups/{id}", get(group::show::show))
+        .route("/api/v1/tables/{table_token}/groups", get(group::list::list))
+        .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
+        // As requirement 000 has it.
+        .route("/api/sessions/join-dual", post(join_code::redeem::redeem))
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+        .route("/metrics", get(probe::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(openapi::docs))
+        .route("/problems/{code}", get(probe::problem))
+        .fallback(async || Problem::new(Code::RouteNotFound))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .layer(
+            ServiceBuilder::new()
+                .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::complete))
+                .layer(CatchPanicLayer::custom(answer::broken))
+                .layer(cors(origins))
+                .layer(DefaultBodyLimit::max(MOST_BYTES)),
+        )
+        .with_state(app)
+}
+
+/// Sessions and who is in them.
+fn sessions() -> Router<Arc<App>> {
+    Router::new()
         .route("/", post(session::create::create))
         .route(
             "/{id}",
@@ -35,9 +69,12 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
         .route("/{id}/participants/me", delete(participant::leave::leave))
         .route("/{id}/participants/me/heartbeat", put(participant::heartbeat::heartbeat))
         .route("/{id}/participants/me/ready", put(participant::ready::ready))
-        .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke));
+        .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke))
+}
 
-    let after_hours = Router::new()
+/// After Hours.
+fn after_hours() -> Router<Arc<App>> {
+    Router::new()
         .route("/declines", post(after_hours::decline::decline))
         .route("/fingerprints", post(after_hours::fingerprint::fingerprint))
         .route("/matches", post(after_hours::matches::make))
@@ -45,51 +82,28 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
             "/matches/{id}/messages",
             get(after_hours::messages::list).post(after_hours::messages::post),
         )
-        .route("/matches/{id}/save", post(after_hours::save::save));
+        .route("/matches/{id}/save", post(after_hours::save::save))
+}
 
-    let analytics = Router::new()
+/// Figures, for admins.
+fn analytics() -> Router<Arc<App>> {
+    Router::new()
         .route("/join-codes", get(analytics::join_codes::join_codes))
         .route("/tables", get(analytics::tables::tables))
         .route("/cleanup-runs", get(analytics::cleanup_runs::cleanup_runs))
         .route("/active-sessions", get(analytics::active_sessions::active_sessions))
         .route("/pairing", get(analytics::pairing::pairing))
         .route("/sessions", get(analytics::sessions::sessions))
-        .route("/forecast", get(analytics::forecast::forecast));
+        .route("/forecast", get(analytics::forecast::forecast))
+}
 
-    let admin = Router::new()
+/// What admins do.
+fn admin() -> Router<Arc<App>> {
+    Router::new()
         .route("/health", get(admin::health::health))
         .route("/sessions/{id}/end", post(admin::end::end))
         .route("/sessions/{id}/disconnect", post(admin::disconnect::disconnect))
-        .route("/sessions/{id}/broadcast", post(admin::broadcast::broadcast));
-
-    Router::new()
-        .nest("/api/v1/sessions", sessions)
-        .nest("/api/v1/analytics", analytics)
-        .nest("/api/v1/admin", admin)
-        .route("/api/v1/billing/usage", get(billing::usage::usage))
-        .route("/api/v1/audit", get(audit::list))
-        .nest("/api/v1/after-hours", after_hours)
-        .route("/api/v1/invites/{token}", get(invite::show::show))
-        .route("/api/v1/invites/{token}/accept", post(invite::accept::accept))
-        .route("/api/v1/groups/{id}", get(group::show::show))
-        .route("/api/v1/tables/{table_token}/groups", get(group::list::list))
-        .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
-        // As requirement 000 has it.
-        .route("/api/sessions/join-dual", post(join_code::redeem::redeem))
-        .route("/healthz", get(probe::healthz))
-        .route("/readyz", get(probe::readyz))
-        .route("/metrics", get(probe::metrics))
-        .route("/problems/{code}", get(probe::problem))
-        .fallback(async || Problem::new(Code::RouteNotFound))
-        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
-        .layer(
-            ServiceBuilder::new()
-                .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::complete))
-                .layer(CatchPanicLayer::custom(answer::broken))
-                .layer(cors(origins))
-                .layer(DefaultBodyLimit::max(MOST_BYTES)),
-        )
-        .with_state(app)
+        .route("/sessions/{id}/broadcast", post(admin::broadcast::broadcast))
 }
 
 /// Without credentials: a token goes in a header, and never in a cookie.

@@ -7,6 +7,7 @@ use runtime::database::failure::{Failure, FailureKind};
 use sqlx::Connection as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -108,12 +109,11 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     });
     check(&database, connect.connect_timeout, ended).await?;
 
-    let (closed, done) = (CancellationToken::new(), CancellationToken::new());
+    let closed = CancellationToken::new();
     let router = router(Arc::clone(&app), &cors_origins);
     let served =
         listen::serve(listener, router, connections, metrics, closed.clone(), drain_timeout);
-    let kept = tokio::spawn(keep::keep(Arc::clone(&app), done.clone()));
-    let heard = tokio::spawn(presence::round::keep(Arc::clone(&app), done.clone()));
+    let beside = Beside::start(&app);
     tracing::info!(%address, "listening");
     let leave = async {
         ended.cancelled().await;
@@ -123,17 +123,44 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         closed.cancel();
     };
     let (all_answered, ()) = tokio::join!(served, leave);
-    done.cancel();
-    if kept.await.is_err() | heard.await.is_err() {
-        tracing::error!("the work beside the requests broke off");
-    }
+    beside.end().await;
     app.database.close().await;
+    Ok(end(all_answered))
+}
+
+/// The last word.
+fn end(all_answered: bool) -> Exit {
     if all_answered {
         tracing::info!("every request was answered");
-        Ok(Exit::Done)
+        Exit::Done
     } else {
         tracing::warn!("some requests took too long and were cut off");
-        Ok(Exit::Terminated)
+        Exit::Terminated
+    }
+}
+
+/// Work beside the requests.
+struct Beside {
+    done: CancellationToken,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Beside {
+    fn start(app: &Arc<App>) -> Self {
+        let done = CancellationToken::new();
+        let partitions = tokio::spawn(keep::keep(Arc::clone(app), done.clone()));
+        let heartbeats = tokio::spawn(presence::round::keep(Arc::clone(app), done.clone()));
+        Self { done, tasks: [partitions, heartbeats] }
+    }
+
+    /// After the last request: what came with it is written down.
+    async fn end(self) {
+        self.done.cancel();
+        for task in self.tasks {
+            if task.await.is_err() {
+                tracing::error!("the work beside the requests broke off");
+            }
+        }
     }
 }
 

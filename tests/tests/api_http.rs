@@ -9,6 +9,7 @@ mod api_http {
     pub mod groups;
     pub mod invites;
     pub mod limits;
+    pub mod openapi;
     pub mod presence;
     pub mod problems;
     pub mod scene;

@@ -10,9 +10,13 @@ use serde_json::json;
 use crate::after_hours::Person;
 use crate::answer;
 use crate::body::Fields;
+use crate::db::rate_limits::Limit;
 use crate::db::{after_hours, sessions};
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::state::App;
+
+/// Of one participant.
+const LIMIT: Limit = Limit { name: "decline", tries: 20, seconds: 10.0 };
 
 /// `POST /api/v1/after-hours/declines`
 pub async fn decline(
@@ -32,6 +36,7 @@ pub async fn decline(
         return Err(Problem::new(Code::ValidationFailed)
             .errors(vec![FieldProblem { field: "declined_user_id", message }]));
     }
+    person.limit(&mut work, LIMIT).await?;
     let id = after_hours::decline(work.connection(), session, &person.user_id, &declined).await?;
     sessions::touch(work.connection(), session).await?;
     let body = json!({"decline": {

@@ -13,8 +13,7 @@ use crate::after_hours::Person;
 use crate::answer;
 use crate::body::Fields;
 use crate::db::after_hours;
-use crate::db::rate_limits::{self, Limit, Reserved};
-use crate::join_code::quota;
+use crate::db::rate_limits::Limit;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -34,10 +33,7 @@ pub async fn fingerprint(
     fields.done()?;
     let mut work = app.database.begin().await?;
     let person = Person::find(&mut work, &headers, session).await?;
-    let key = format!("{}:{}", LIMIT.name, person.member.participant.id);
-    if let Reserved::Denied(wait) = rate_limits::reserve(work.connection(), &key, LIMIT).await? {
-        return Err(quota(LIMIT, wait));
-    }
+    person.limit(&mut work, LIMIT).await?;
     let hash = Sha256::digest(format!("after-hours fingerprint\u{1f}{fingerprint}"));
     let id = after_hours::see_device(work.connection(), session, hash.as_slice()).await?;
     let body = json!({"fingerprint": {"id": id.to_string(), "session_id": session.to_string()}});

@@ -12,10 +12,9 @@ use crate::after_hours::{MatchId, Message, Person};
 use crate::answer;
 use crate::body::Fields;
 use crate::client::{Client, Peer};
-use crate::db::rate_limits::{self, Limit, Reserved};
+use crate::db::rate_limits::Limit;
 use crate::db::{after_hours, events, sessions};
 use crate::event::{Event, EventType};
-use crate::join_code::quota;
 use crate::participant::Access;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -40,10 +39,7 @@ pub async fn post(
     let mut work = app.database.begin().await?;
     let person = Person::any(&mut work, &headers, Access::Change).await?;
     let found = person.their_match(&mut work, id?).await?;
-    let key = format!("{}:{}", LIMIT.name, person.member.participant.id);
-    if let Reserved::Denied(wait) = rate_limits::reserve(work.connection(), &key, LIMIT).await? {
-        return Err(quota(LIMIT, wait));
-    }
+    person.limit(&mut work, LIMIT).await?;
     let message = after_hours::write(work.connection(), found.id, &person.user_id, &text).await?;
     sessions::touch(work.connection(), found.session).await?;
     let data = json!({

@@ -30,17 +30,13 @@ pub async fn usage(
     let user = query.fields().user("user_id");
     let of_app = query.fields().choice("app", APPS);
     let group_by = query.fields().choice("group_by", GROUPS);
-    let (page, after) = match group_by {
-        None => (query.page(), None),
-        Some(_) => {
-            let limit = query.limit();
-            let after = query.fields().formed(
-                "cursor",
-                |text| text.len() <= 128,
-                "must be what an answer gave as next",
-            );
-            (Page { limit, after: None }, after)
-        }
+    let (page, after) = if group_by.is_none() {
+        (query.page(), None)
+    } else {
+        let limit = query.limit();
+        let is_key = |text: &str| text.len() <= 128;
+        let after = query.fields().formed("cursor", is_key, "must be what an answer gave as next");
+        (Page { limit, after: None }, after)
     };
     query.done()?;
     let filter = Filter { period: Period::of(from, to)?, user: user.as_deref(), app: of_app };

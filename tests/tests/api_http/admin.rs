@@ -175,6 +175,9 @@ async fn sessions_are_counted_by_their_ends_and_foretold_by_their_begins() -> Re
     let figures = see(&replica, "/analytics/sessions").await?;
     assert_eq!((&figures.body["sessions"], &figures.body["completed"]), (&json!(2), &json!(1)));
     assert_eq!(figures.body["completion_rate_pct"], json!(50.0));
+    assert_eq!(figures.body["peak_usage_hours"].as_array().map(Vec::len), Some(1));
+    assert!(figures.body["average_session_minutes"].is_number(), "{}", figures.body);
+    assert_eq!(figures.body["user_retention_rate_pct"], Value::Null, "nobody was there before");
     let before =
         see(&replica, "/analytics/sessions?from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z")
             .await?;
@@ -250,7 +253,6 @@ async fn a_bill_has_each_session_once_and_sums_by_user_app_and_day() -> Result<(
     Ok(())
 }
 
-/// Proves: L20.
 #[tokio::test]
 async fn health_knows_every_server_that_is_there() -> Result<()> {
     let (sessions, replica) = scene().await?;

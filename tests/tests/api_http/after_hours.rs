@@ -116,9 +116,9 @@ async fn messages_are_kept_when_nobody_is_shown_them_any_more() -> Result<()> {
 async fn who_declined_is_not_matched_and_who_is_not_there_neither() -> Result<()> {
     let (sessions, replica) = scene().await?;
     let (host, bob, cat) = party(&replica).await?;
-    let declines = format!("{BASE}/declines");
+    let path = format!("{BASE}/declines");
     let decline = json!({"session_id": host.session(), "declined_user_id": "cat"});
-    let declined = bob.post(&replica, &declines, decline.clone()).await?;
+    let declined = bob.post(&replica, &path, decline.clone()).await?;
     assert_eq!(
         (declined.status, declined.text("/decline/user_id")),
         (201, "bob"),
@@ -133,7 +133,7 @@ async fn who_declined_is_not_matched_and_who_is_not_there_neither() -> Result<()
     let absent = make(&replica, &bob, &host, ["bob", "dan"]).await?;
     assert_eq!(absent.problem(), (409, "user_absent"));
     assert_eq!(
-        cat.post(&replica, &declines, decline).await?.problem(),
+        cat.post(&replica, &path, decline).await?.problem(),
         (422, "validation_failed"),
         "herself"
     );
