@@ -1,5 +1,6 @@
 //! The database of the session API: made by `session-api migrate`, with roles of the test's own.
 
+pub mod chart;
 pub mod replica;
 
 use std::process::Stdio;

@@ -30,15 +30,16 @@ fn steps(cache: &Path, timing: &mut Timing) -> Result<()> {
     })?;
     timing.step("licences, bans, sources", || deny::run(cache))?;
     timing.step("check", check::run)?;
-    timing.step("chart", || lint_chart(cache))?;
+    timing.step("charts", || CHARTS.iter().try_for_each(|chart| lint_chart(cache, chart)))?;
     // One that fails must not hide the others: a run takes long.
     timing.step("test", || test::run(&test::Args::all()))
 }
 
-/// `helm lint` and `helm template` of the chart with each scenario under `ci/`.
-fn lint_chart(cache: &Path) -> Result<()> {
+const CHARTS: [&str; 2] = ["charts/pgsweep", "charts/session-api"];
+
+/// `helm lint` and `helm template` of a chart with each scenario under its `ci/`.
+fn lint_chart(cache: &Path, chart: &str) -> Result<()> {
     let helm = tests::tools::helm(cache)?;
-    let chart = "charts/pgsweep";
     let scenarios =
         workspace::files(&format!("{chart}/ci"), |path| workspace::has_extension(path, "yaml"))?;
     for scenario in scenarios {

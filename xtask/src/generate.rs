@@ -4,6 +4,7 @@
 //! hand, or forgotten, is found without a build of its own.
 
 mod policy_reference;
+mod session_policies;
 
 use std::fs;
 
@@ -42,11 +43,14 @@ impl Generated {
 pub fn all() -> Result<Vec<Generated>> {
     let crd = serde_json::to_value(policy::custom_resource_definition())?;
     let reference = policy_reference::page(&crd)?;
-    Ok(vec![
+    let mut files = vec![
         Generated { path: CRD, text: yaml(&crd)? },
         Generated { path: CHART_CRD, text: yaml(&kept_on_uninstall(crd))? },
         Generated { path: POLICY_REFERENCE, text: reference },
-    ])
+    ];
+    let policies = session_policies::pages()?.into_iter();
+    files.extend(policies.map(|(path, text)| Generated { path, text }));
+    Ok(files)
 }
 
 /// Writes what differs.

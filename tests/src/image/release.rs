@@ -20,7 +20,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const LOADER: &[u8] = b"/lib/ld-musl-";
 
 /// A program of the release: its crate, its name, what it is.
-const PROGRAMS: [(&str, &str, &str); 2] = [
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("api", "session-api", "Serves sessions, join codes and invites over HTTP, on Postgres."),
     ("cleanup-job", "pgsweep", "Deletes and updates overdue rows of a Postgres, as a policy says."),
     ("operator", "pgsweep-operator", "Runs CleanupPolicies on Kubernetes as CronJobs."),
 ];
@@ -86,7 +87,7 @@ fn add_target(workspace_root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Both in one call: cargo would build what they share anew for each otherwise.
+/// All in one call: cargo would build what they share anew for each otherwise.
 fn compile(workspace_root: &Path, target_dir: &Path) -> Result<()> {
     let mut cargo = cargo();
     cargo.current_dir(workspace_root).args(["build", "--release", "--locked", "--target", TARGET]);

@@ -1,5 +1,6 @@
-//! Rules of the chart: no value that no template reads, no template that reads no value, no
-//! variable that the operator does not know, and no alert without its runbook and its test.
+//! Rules of the charts: no value that no template reads, no template that reads no value, no variable
+//! that the program does not know, no schema that names other policies than there are, and no alert
+//! without its runbook and its test.
 
 use std::collections::BTreeSet;
 
@@ -8,26 +9,52 @@ use serde_json::Value;
 
 use crate::workspace;
 
-const CHART: &str = "charts/pgsweep";
+/// A chart, and the sources of the program that it runs.
+struct Chart {
+    folder: &'static str,
+    sources: &'static str,
+}
+
+const CHARTS: [Chart; 2] = [
+    Chart { folder: "charts/pgsweep", sources: "operator/src" },
+    Chart { folder: "charts/session-api", sources: "api/src" },
+];
 const MOST_LINES: usize = 150;
+const POLICIES: &str = "charts/session-api/files/policies";
+const POLICIES_SCHEMA: &str = "charts/session-api/values.schema.json";
 const ALERTS: &str = "charts/pgsweep/files/alerts.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 const ALERT_TESTS: &str = "tests/tests/admit_alerts";
 
 /// Every breach.
 pub fn findings() -> Result<Vec<String>> {
-    let values_text = workspace::read(format!("{CHART}/values.yaml"))?;
-    let values: Value = serde_saphyr::from_str(&values_text).context("cannot read values.yaml")?;
-    let templates = joined(&format!("{CHART}/templates"), &["yaml", "tpl", "txt"])?;
-    let mut findings = value_findings(&values, &values_path_set(&templates));
-    findings.extend(environment_findings(&templates)?);
-    findings.extend(version_findings()?);
-    findings.extend(alert_findings()?);
-    let lines = values_text.lines().count();
-    if lines > MOST_LINES {
-        findings.push(format!("values.yaml has {lines} lines; {MOST_LINES} is the most"));
+    let mut findings = Vec::new();
+    for chart in &CHARTS {
+        let found = chart.findings().with_context(|| format!("in {}", chart.folder))?;
+        findings.extend(found.iter().map(|finding| format!("{}: {finding}", chart.folder)));
     }
+    findings.extend(policy_findings()?);
+    findings.extend(alert_findings()?);
     Ok(findings)
+}
+
+impl Chart {
+    fn findings(&self) -> Result<Vec<String>> {
+        let values_text = workspace::read(format!("{}/values.yaml", self.folder))?;
+        let values: Value =
+            serde_saphyr::from_str(&values_text).context("cannot read values.yaml")?;
+        let templates = joined(&format!("{}/templates", self.folder), &["yaml", "tpl", "txt"])?;
+        let mut findings = value_findings(&values, &values_path_set(&templates));
+        let known = joined(self.sources, &["rs"])? + &joined("runtime/src", &["rs"])?;
+        findings.extend(environment_findings(&templates, &known));
+        let chart = workspace::read(format!("{}/Chart.yaml", self.folder))?;
+        findings.extend(version_findings(&chart)?);
+        let lines = values_text.lines().count();
+        if lines > MOST_LINES {
+            findings.push(format!("values.yaml has {lines} lines; {MOST_LINES} is the most"));
+        }
+        Ok(findings)
+    }
 }
 
 fn joined(folder: &str, extensions: &[&str]) -> Result<String> {
@@ -79,31 +106,47 @@ fn collect_leaves(path: &str, value: &Value, leaves: &mut Vec<String>) {
     }
 }
 
-/// Flags of the operator have variables named `PGSWEEP_<FLAG>`: the chart sets no other.
-fn environment_findings(templates: &str) -> Result<Vec<String>> {
-    let known = joined("operator/src", &["rs"])? + &joined("runtime/src", &["rs"])?;
+/// Flags have variables named `PGSWEEP_<FLAG>`: a chart sets no other.
+fn environment_findings(templates: &str, known: &str) -> Vec<String> {
     let mut findings = Vec::new();
     for (at, _) in templates.match_indices("PGSWEEP_") {
         let tail = &templates[at..];
         let end = tail.find(|c: char| !c.is_ascii_uppercase() && c != '_').unwrap_or(tail.len());
         let name = &tail[..end];
         if !known.contains(&format!("\"{name}\"")) {
-            findings.push(format!("the chart sets {name}, which the operator does not read"));
+            findings.push(format!("it sets {name}, which the program does not read"));
         }
     }
-    Ok(findings)
+    findings
 }
 
-/// One version for crates, chart and image.
-fn version_findings() -> Result<Vec<String>> {
+/// One version for crates, charts and images.
+fn version_findings(chart: &str) -> Result<Vec<String>> {
     let version = env!("CARGO_PKG_VERSION");
-    let chart: Value = serde_saphyr::from_str(&workspace::read(format!("{CHART}/Chart.yaml"))?)
-        .context("cannot read Chart.yaml")?;
+    let chart: Value = serde_saphyr::from_str(chart).context("cannot read Chart.yaml")?;
     let wrong = ["version", "appVersion"]
         .into_iter()
         .filter(|field| chart.get(field).and_then(Value::as_str) != Some(version));
     Ok(wrong
         .map(|field| format!("{field} in Chart.yaml is not {version}, as the crates have it"))
+        .collect())
+}
+
+/// What may be left out of the session API's policies is what there is of them.
+fn policy_findings() -> Result<Vec<String>> {
+    let files = workspace::files(POLICIES, |path| workspace::has_extension(path, "yaml"))?;
+    let names = files.iter().filter_map(|path| path.file_stem()?.to_str().map(str::to_owned));
+    let names: BTreeSet<_> = names.collect();
+    let schema: Value = serde_json::from_str(&workspace::read(POLICIES_SCHEMA)?)
+        .with_context(|| format!("cannot read {POLICIES_SCHEMA}"))?;
+    let known = schema.pointer("/properties/cleanupPolicies/properties/leaveOut/items/enum");
+    let known = known.and_then(Value::as_array).into_iter().flatten();
+    let known: BTreeSet<_> = known.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let differs = names.symmetric_difference(&known);
+    Ok(differs
+        .map(|name| {
+            format!("{name} is not both in {POLICIES} and in leaveOut of {POLICIES_SCHEMA}")
+        })
         .collect())
 }
 
@@ -213,6 +256,15 @@ mod tests {
                 "no template reads the value image.digest",
                 "a template reads image.name, which values.yaml lacks",
             ]
+        );
+    }
+
+    #[test]
+    fn a_variable_that_no_flag_has_is_found() {
+        let templates = "name: PGSWEEP_LISTEN\nname: PGSWEEP_LISTENS\n";
+        assert_eq!(
+            environment_findings(templates, "env = \"PGSWEEP_LISTEN\""),
+            ["it sets PGSWEEP_LISTENS, which the program does not read"]
         );
     }
 

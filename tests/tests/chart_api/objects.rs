@@ -1,0 +1,103 @@
+//! What the chart renders.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tests::sessions::chart;
+
+use super::has_helm;
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+fn pods(objects: &[Value]) -> Vec<&Value> {
+    ["Deployment", "Job"]
+        .iter()
+        .flat_map(|kind| of_kind(objects, kind))
+        .map(|object| &object["spec"]["template"]["spec"])
+        .collect()
+}
+
+#[tokio::test]
+async fn every_pod_needs_nothing_and_holds_no_token() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let objects = chart::rendered(&[]).await?;
+    let pods = pods(&objects);
+    assert_eq!(pods.len(), 2);
+    for pod in pods {
+        assert_eq!(pod["automountServiceAccountToken"], false, "{pod}");
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{pod}");
+        let container = &pod["containers"][0]["securityContext"];
+        assert_eq!(container["readOnlyRootFilesystem"], true, "{pod}");
+        assert_eq!(container["capabilities"]["drop"], json!(["ALL"]), "{pod}");
+    }
+    Ok(())
+}
+
+/// Each pod has the URL that it works by and no other: who breaks into a replica is not the owner.
+#[tokio::test]
+async fn each_pod_is_given_its_own_secret_and_no_secret_is_written_out() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let objects = chart::rendered(&["--set", "cleanupPolicies.enabled=true"]).await?;
+    assert!(of_kind(&objects, "Secret").is_empty());
+    let secrets_of = |kind: &str| -> Vec<String> {
+        let text = of_kind(&objects, kind).into_iter().map(Value::to_string).collect::<String>();
+        let names = ["db", "owner", "codes", "cleanup", "events"];
+        let named = names.iter().filter(|name| text.contains(&format!("\"session-api-{name}\"")));
+        named.map(|name| (*name).to_owned()).collect()
+    };
+    assert_eq!(secrets_of("Deployment"), ["db", "codes"]);
+    assert_eq!(secrets_of("Job"), ["owner"]);
+    assert_eq!(secrets_of("CleanupPolicy"), ["cleanup", "events"]);
+    Ok(())
+}
+
+/// SIGKILL comes after the last moment at which the server ends by itself.
+#[tokio::test]
+async fn kubelet_waits_longer_than_the_server_drains() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let values = ["--set", "drain.delaySeconds=11,drain.timeoutSeconds=30"];
+    let objects = chart::rendered(&values).await?;
+    let pod = pods(&objects)[0];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 46);
+    let variable = |name: &str| -> Result<&Value> {
+        let variables = pod["containers"][0]["env"].as_array().context("it has variables")?;
+        let found = variables.iter().find(|variable| variable["name"] == name);
+        Ok(&found.with_context(|| format!("{name} is set"))?["value"])
+    };
+    assert_eq!(variable("PGSWEEP_DRAIN_DELAY")?, "11s");
+    assert_eq!(variable("PGSWEEP_DRAIN_TIMEOUT")?, "30s");
+    Ok(())
+}
+
+#[tokio::test]
+async fn phones_reach_neither_probes_nor_metrics_by_the_ingress() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let objects = chart::rendered(&["--set", "ingress.enabled=true"]).await?;
+    let ingress = of_kind(&objects, "Ingress");
+    let paths = ingress[0].pointer("/spec/rules/0/http/paths").and_then(Value::as_array);
+    let paths: Vec<_> = paths.context("it has paths")?.iter().map(|path| &path["path"]).collect();
+    assert_eq!(paths, ["/api", "/problems"]);
+    Ok(())
+}
+
+/// A budget of one pod would hold up the drain of its node for ever.
+#[tokio::test]
+async fn one_replica_has_no_budget_and_two_have_one() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    for (replicas, budgets) in [("replicas=1", 0), ("replicas=2", 1)] {
+        let objects = chart::rendered(&["--set", replicas]).await?;
+        assert_eq!(of_kind(&objects, "PodDisruptionBudget").len(), budgets, "{replicas}");
+    }
+    Ok(())
+}
