@@ -4,6 +4,7 @@
 //! hand, or forgotten, is found without a build of its own.
 
 mod policy_reference;
+mod requirements;
 mod session_policies;
 
 use std::fs;
@@ -16,6 +17,7 @@ use crate::workspace;
 const CRD: &str = "crds/cleanuppolicies.pgsweep.dev.yaml";
 const CHART_CRD: &str = "charts/pgsweep/files/cleanuppolicies.pgsweep.dev.yaml";
 const POLICY_REFERENCE: &str = "docs/policy-reference.md";
+const REQUIREMENTS: &str = "docs/requirements.md";
 
 /// A file that is made from code.
 pub struct Generated {
@@ -47,6 +49,7 @@ pub fn all() -> Result<Vec<Generated>> {
         Generated { path: CRD, text: yaml(&crd)? },
         Generated { path: CHART_CRD, text: yaml(&kept_on_uninstall(crd))? },
         Generated { path: POLICY_REFERENCE, text: reference },
+        Generated { path: REQUIREMENTS, text: requirements::page()? },
     ];
     let policies = session_policies::pages()?.into_iter();
     files.extend(policies.map(|(path, text)| Generated { path, text }));

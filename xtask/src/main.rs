@@ -15,6 +15,7 @@ mod doctor;
 mod generate;
 mod image;
 mod process;
+mod requirements;
 mod test;
 mod tour;
 mod workspace;
@@ -36,7 +37,7 @@ enum Command {
     Ci,
     /// Checks what no compiler knows: dependency arrows, generated files, sources, chart, documents, requirements
     Check,
-    /// Writes the files that are made from code: the CRD, its chart copy, the policy reference
+    /// Writes the files that are made from code: the CRD, references, the policies of the session API
     Generate,
     /// Goes the tour of docs/tour.md on a Kubernetes and writes what it shows
     Tour(tour::Args),
