@@ -59,6 +59,7 @@ pub mod sessions;
 pub mod settings;
 pub mod shop;
 mod skip;
+pub mod sql;
 pub mod tls;
 pub mod tools;
 pub mod tour;

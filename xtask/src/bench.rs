@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures of `docs/benchmarks.md`, measured anew. Nothing here passes or
 //! fails: a machine is slow or fast, and a figure is what it is.
 
+mod api;
 mod figures;
 mod operator;
 
@@ -11,6 +12,8 @@ use anyhow::Result;
 pub enum Bench {
     /// The operator with thousands of policies, on a real API server: time, memory, writes
     Operator(operator::Args),
+    /// The session API on a Postgres with fsync: latency, limits, beside a policy, a rolling restart
+    Api(api::Args),
 }
 
 /// Measures it and prints a table.
@@ -18,5 +21,6 @@ pub fn run(bench: &Bench) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match bench {
         Bench::Operator(args) => runtime.block_on(operator::run(args)),
+        Bench::Api(args) => runtime.block_on(api::run(args)),
     }
 }

@@ -1,10 +1,11 @@
 //! `cargo xtask demo`: the main job in two acts. Act one needs a Postgres, which is found or
-//! fetched; act two a Kubernetes, which is built where the machine can, or named by `--context`.
+//! fetched, and ends with the session API on it; act two a Kubernetes, which is built where the machine can, or named by `--context`.
 //!
 //! It cleans up behind itself, however it ends.
 
 mod data;
 mod kubernetes;
+mod sessions;
 mod show;
 mod stage;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::{process, workspace};
 
 use data::SampleDatabase;
+use sessions::SessionApi;
 use show::{chapter, line};
 use stage::Stage;
 
@@ -96,22 +98,35 @@ async fn acts(args: &Args) -> Result<()> {
     // What act two needs is made ready behind act one, and says nothing until that is over.
     progress::hold(true);
     let stage = obstacle.is_none().then(|| tokio::spawn(Stage::set(args.clone(), settings)));
-    let shown = act_one(settings).await;
+    let postgres = start_postgres(settings, &[]).await?;
+    let shown = act_one(&postgres).await;
     progress::hold(false);
-    shown?;
+    let api = shown?;
     match (stage, obstacle) {
-        (Some(stage), _) => act_two(args, stage).await,
-        (None, Some(obstacle)) if !args.no_cluster => {
-            line(&format!("Act two needs a Kubernetes, and this machine starts none: {obstacle}"));
-            line("Name one of yours with --context NAME --host-address IP.");
-            Ok(())
+        (Some(stage), _) => act_two(args, stage, &api).await?,
+        (None, obstacle) => {
+            if let Some(obstacle) = obstacle.filter(|_| !args.no_cluster) {
+                line(&format!(
+                    "Act two needs a Kubernetes, and this machine starts none: {obstacle}"
+                ));
+                line("Name one of yours with --context NAME --host-address IP.");
+            }
+            if args.keep {
+                api.explain();
+                until_interrupted().await?;
+            }
         }
-        (None, _) => Ok(()),
     }
+    drop(api);
+    postgres.stop()
 }
 
-async fn act_one(settings: &Settings) -> Result<()> {
-    let postgres = start_postgres(settings, &[]).await?;
+async fn until_interrupted() -> Result<()> {
+    line("Ctrl-C ends it");
+    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
+}
+
+async fn act_one(postgres: &LocalPostgres) -> Result<SessionApi> {
     line(&format!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source()));
     line("filling the tables of examples/*.sql");
     let database = SampleDatabase::fill(&postgres.url("postgres")).await?;
@@ -131,10 +146,12 @@ async fn act_one(settings: &Settings) -> Result<()> {
     for example in &OTHERS {
         run(&["run"], example)?;
     }
-    postgres.stop()
+    let api = SessionApi::start(&postgres.url("postgres")).await?;
+    api.play(&job).await?;
+    Ok(api)
 }
 
-async fn act_two(args: &Args, stage: JoinHandle<Result<Stage>>) -> Result<()> {
+async fn act_two(args: &Args, stage: JoinHandle<Result<Stage>>, api: &SessionApi) -> Result<()> {
     chapter("Act two: the same policies on Kubernetes");
     let stage = stage.await.context("the preparation of act two was cut off")??;
     let Stage { own, host, postgres, database, .. } = &stage;
@@ -143,7 +160,8 @@ async fn act_two(args: &Args, stage: JoinHandle<Result<Stage>>) -> Result<()> {
     kubernetes::play(&target, database, *host).await?;
     if args.keep {
         kubernetes::explain(&target, database);
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+        api.explain();
+        until_interrupted().await?;
     }
     if own.is_none() {
         kubernetes::clean_up(&target).await?;
