@@ -10,10 +10,3 @@ pub async fn execute(connection: &mut PgConnection, sql: &str) -> Result<()> {
     run.with_context(|| format!("failed to run: {sql}"))?;
     Ok(())
 }
-
-/// How many rows a query has, each of which is made.
-pub async fn count(connection: &mut PgConnection, query: &str) -> Result<i64> {
-    let counted = format!("SELECT count(rows) FROM ({query}) AS rows");
-    let count = sqlx::query_scalar(AssertSqlSafe(counted)).fetch_one(connection).await;
-    count.with_context(|| format!("failed to run: {query}"))
-}

@@ -16,8 +16,7 @@ use tokio::process::{Child, Command};
 /// The login of the replicas, and that of policies.
 const LOGINS: &str = "
 CREATE ROLE bench_api LOGIN PASSWORD 'bench' IN ROLE session_api;
-CREATE ROLE bench_cleanup LOGIN PASSWORD 'bench' IN ROLE session_cleanup;
-CREATE ROLE bench_readonly LOGIN PASSWORD 'bench' IN ROLE session_readonly";
+CREATE ROLE bench_cleanup LOGIN PASSWORD 'bench' IN ROLE session_cleanup";
 
 /// What is measured on.
 pub struct Site {
