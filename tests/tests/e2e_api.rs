@@ -161,7 +161,8 @@ impl Release<'_> {
     async fn scheduled(&self, policy: &str) -> Result<()> {
         let name = format!("sweep/{RELEASE}-{policy}");
         let mut last = Value::Null;
-        let scheduled = wait::until(&format!("{policy} to be scheduled"), PATIENCE, async || {
+        let what = format!("{policy} to be scheduled");
+        let scheduled = wait::until(&what, PATIENCE, async || {
             last = self.namespace.get(&name).await?;
             let ready = tests::chart::condition(&last, "Ready");
             Ok((ready["reason"] == "Scheduled").then_some(()))
