@@ -10,7 +10,7 @@ use tests::{Sessions, job};
 
 use super::has_helm;
 
-/// For each rule one row that is due, and one that is just not.
+/// For each rule one row that is due, and one that is not.
 const ROWS: &str = include_str!("rows.sql");
 
 /// Each policy, its login's roles beside the cleanup's, and what its rules find in these rows.
@@ -155,7 +155,7 @@ async fn the_timeout_of_a_reading_may_be_a_minute() -> Result<()> {
             INSERT INTO core.sessions (session_id, app, title) VALUES
               (md5('silent')::uuid, 'tarot', 'silent'), (md5('here')::uuid, 'tarot', 'here');
             INSERT INTO core.session_participants (session_id, last_seen_at) VALUES
-              (md5('silent')::uuid, now() - interval '61 seconds'), (md5('here')::uuid, now())";
+              (md5('silent')::uuid, now() - interval '61 seconds'), (md5('here')::uuid, now() + interval '10 minutes')";
         sessions.database.execute(rows).await?;
         let ended = job::run(&policy, &url(sessions, false).await?, &[]).await?;
         ensure!(ended.code == Some(0), "{}", ended.output);
