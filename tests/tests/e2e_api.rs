@@ -126,7 +126,8 @@ impl Release<'_> {
             self.secret(secret, "uri", &self.url(&url)?).await?;
         }
         // A machine that has other things to do is no reason to answer 503.
-        let patient = "database.acquireTimeout=60s,database.statementTimeout=60s,requestTimeout=120s";
+        let patient =
+            "database.acquireTimeout=60s,database.statementTimeout=60s,requestTimeout=120s";
         Ok(format!(
             "{patient},roles.api={api},roles.cleanup={cleanup},roles.readonly={readonly},roles.events={events}"
         ))

@@ -47,8 +47,8 @@ async fn each_pod_is_given_its_own_secret_and_no_secret_is_written_out() -> Resu
     let secrets_of = |kind: &str| -> Vec<String> {
         let text = of_kind(&objects, kind).into_iter().map(Value::to_string).collect::<String>();
         let names = ["db", "owner", "codes", "cleanup", "events"];
-        let named = names.iter().filter(|name| text.contains(&format!("\"session-api-{name}\"")));
-        named.map(|name| (*name).to_owned()).collect()
+        let found = names.iter().filter(|name| text.contains(&format!("\"session-api-{name}\"")));
+        found.map(|name| (*name).to_owned()).collect()
     };
     assert_eq!(secrets_of("Deployment"), ["db", "codes"]);
     assert_eq!(secrets_of("Job"), ["owner"]);

@@ -13,8 +13,11 @@ use super::has_helm;
 /// For each rule one row that is due, and one that is not.
 const ROWS: &str = include_str!("rows.sql");
 
+/// Rules with the number of rows that each changes.
+type Rules = &'static [(&'static str, i64)];
+
 /// Each policy, its login's roles beside the cleanup's, and what its rules find in these rows.
-const EXPECTED: [(&str, bool, &[(&str, i64)]); 6] = [
+const EXPECTED: [(&str, bool, Rules); 6] = [
     (
         "table-talk-sessions",
         false,

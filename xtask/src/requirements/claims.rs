@@ -47,19 +47,19 @@ impl Claims {
                 continue;
             }
             let place = format!("{}:{}", path.display(), index + 1);
-            let test = test_below(&lines[index..]);
-            if test.is_none() {
+            let function = test_below(&lines[index..]);
+            if function.is_none() {
                 let message = "this stands above no test that runs, so it proves nothing";
                 self.findings.push(format!("{place}: {message}"));
             }
             for name in names(&lines[index..]) {
-                match (promises.id(&name), test) {
+                match (promises.id(&name), function) {
                     (None, _) => {
                         self.findings.push(format!("{place}: there is no requirement {name}"));
                     }
-                    (Some(id), Some(test)) => {
-                        let test = Test { path: path.to_owned(), name: test.to_owned() };
-                        self.proved.entry(id).or_default().push(test);
+                    (Some(id), Some(function)) => {
+                        let proof = Test { path: path.to_owned(), name: function.to_owned() };
+                        self.proved.entry(id).or_default().push(proof);
                     }
                     (Some(_), None) => {}
                 }

@@ -72,9 +72,10 @@ impl Party {
         let request = match number.wrapping_mul(61) % 100 {
             0..60 => self.client.request(Method::PUT, format!("{me}/heartbeat")),
             60..87 => self.client.get(&session),
-            87..93 => {
-                self.client.put(format!("{me}/ready")).json(&json!({"ready": number % 2 == 0}))
-            }
+            87..93 => self
+                .client
+                .put(format!("{me}/ready"))
+                .json(&json!({"ready": number.is_multiple_of(2)})),
             93..98 => self.create(base, number),
             _ => {
                 let body = json!({"access_method": "direct"});

@@ -37,7 +37,7 @@ pub async fn measure(site: &Site, images: &[ReleaseImage], figures: &mut Figures
 
     let image = images.iter().find(|image| image.name == "session-api").context("no image")?;
     #[expect(clippy::cast_precision_loss, reason = "the size of a file")]
-    let size = image.tar.metadata()?.len() as f64 / 1e6;
-    figures.add("P12 image", "< 25 MB", format!("{size:.1} MB"));
+    let megabytes = image.tar.metadata()?.len() as f64 / 1e6;
+    figures.add("P12 image", "< 25 MB", format!("{megabytes:.1} MB"));
     Ok(())
 }
