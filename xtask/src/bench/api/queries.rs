@@ -37,7 +37,7 @@ SELECT core.make_partitions(now() - interval '31 days');
 INSERT INTO core.session_groups (session_group_id, app, table_token)
 SELECT md5('g' || n)::uuid, 'table_talk', 'table_' || n FROM generate_series(0, 999) AS n";
 
-/// `SESSION` stands for one of them, `FROM` for 30 days ago.
+/// `SESSION` stands for one of them, `PERIOD` for the last 30 days.
 const PATHS: [&str; 11] = [
     "analytics/join-codes",
     "analytics/tables",
@@ -46,8 +46,8 @@ const PATHS: [&str; 11] = [
     "analytics/pairing",
     "analytics/sessions",
     "analytics/forecast",
-    "billing/usage?user_id=user_7&from=FROM",
-    "billing/usage?group_by=day&from=FROM",
+    "billing/usage?user_id=user_7&PERIOD",
+    "billing/usage?group_by=day&PERIOD",
     "audit?session_id=SESSION",
     "audit?type=session_created",
 ];
@@ -57,7 +57,10 @@ pub async fn measure(sessions: u32, site: &Site, figures: &mut Figures) -> Resul
     let database = site.database("bench_queries").await?;
     fill(&database, sessions).await?;
     let known: (String, String) = sqlx::query_as(
-        "SELECT md5('s1')::uuid::text, to_char(now() AT TIME ZONE 'UTC' - interval '30 days', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
+        "SELECT
+           md5('s1')::uuid::text,
+           to_char(now() - interval '30 days', '\"from=\"YYYY-MM-DD\"T\"HH24:MI:SS\"Z&to=\"')
+             || to_char(now(), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')",
     )
     .fetch_one(&mut database.connect().await?)
     .await?;
@@ -65,7 +68,7 @@ pub async fn measure(sessions: u32, site: &Site, figures: &mut Figures) -> Resul
     let replica = site.replica(&database, &["--drain-delay", "0s", "--admin-keys", &keys]).await?;
     let client = Client::builder().no_proxy().build()?;
     for path in PATHS {
-        let asked = path.replace("SESSION", &known.0).replace("FROM", &known.1);
+        let asked = path.replace("SESSION", &known.0).replace("PERIOD", &known.1);
         let url = format!("{}/api/v1/{asked}", replica.base);
         let (mut times, mut refused) = (Vec::new(), Vec::new());
         for _ in 0..TIMES {
