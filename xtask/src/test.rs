@@ -66,7 +66,15 @@ pub fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
     runtime.block_on(async {
         let settings = Settings::get()?;
-        let bed = Bed::start(args, settings).await?;
+        // The release binaries and those of the tests are two builds, neither of which fills a machine.
+        let is_whole = args.is_whole();
+        let compiled = tokio::task::spawn_blocking(move || compile(is_whole));
+        let (bed, compiled) = tokio::join!(Bed::start(args, settings), compiled);
+        let bed = bed?;
+        if let Err(error) = compiled? {
+            bed.stop().await?;
+            return Err(error);
+        }
         let audit = tempfile::tempdir().context("cannot make a folder for audit logs")?;
         let result = tests_on(&bed, args, settings, audit.path()).await;
         let verdict = match &bed.cluster {
@@ -187,9 +195,18 @@ async fn start_versions(
     Ok(servers)
 }
 
-async fn tests_on(bed: &Bed, args: &Args, settings: &Settings, audit: &Path) -> Result<()> {
+/// What the tests need of cargo before the first of them.
+fn compile(is_whole: bool) -> Result<()> {
     // Tests run the binaries as people do; `cargo test` alone does not build them.
     process::run(&mut process::cargo(["build", "--workspace", "--bins", "--locked"]))?;
+    if is_whole {
+        let tests = ["test", "--workspace", "--locked", "--no-run", "--quiet"];
+        process::run(&mut process::cargo(tests))?;
+    }
+    Ok(())
+}
+
+async fn tests_on(bed: &Bed, args: &Args, settings: &Settings, audit: &Path) -> Result<()> {
     let skips = NamedTempFile::new().context("cannot make a file for skipped tests")?;
     let mut environment = vec![
         (settings::POSTGRES.to_owned(), bed.postgres.url("postgres").into()),
@@ -246,10 +263,6 @@ async fn run_chosen(arguments: &[String], environment: &[(String, OsString)]) ->
 
 /// Everything, whatever fails.
 async fn run_all(environment: &[(String, OsString)]) -> Result<()> {
-    let mut compile = cargo_test(environment);
-    compile.args(["--workspace", "--no-run", "--quiet"]);
-    let compiled = run_until_signal(compile.into()).await?;
-    ensure!(compiled.success(), "the tests could not be built ({compiled})");
     let [first, second] = lanes::all()?;
     println!("at the same time, shown at their end: {}", second.name);
     let (one, other) =
