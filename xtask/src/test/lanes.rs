@@ -1,14 +1,21 @@
-//! The whole suite in two lanes, side by side: tests on Kubernetes mostly wait for it, and those on
-//! Postgres have the processors meanwhile.
+//! The whole suite in two lanes, side by side: tests on Kubernetes mostly wait for it, and others have
+//! the processors meanwhile. What shares a cluster is in one lane, where one binary runs at a time.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::workspace;
 
-/// How the tests begin that are mostly about a cluster. Any test may use one: this is about time alone.
-const ON_KUBERNETES: [&str; 7] =
-    ["admit_", "bed_api_proxy", "bed_cluster", "bed_operator", "e2e_", "operator_", "reconcile_"];
+/// How the names of tests begin that have clusters of their own: about half of all, by their time.
+const ON_THEIR_OWN: [&str; 7] = [
+    "bed_cluster",
+    "bed_operator",
+    "e2e_approval",
+    "e2e_chart",
+    "e2e_preflight",
+    "e2e_tour",
+    "operator_",
+];
 
 /// One after the other; of a lane at most so many tests at a time, most of whose time is waiting.
 pub struct Lane {
@@ -20,20 +27,20 @@ pub struct Lane {
 
 /// Every test there is: what is not in the one lane is in the other.
 pub fn all() -> Result<[Lane; 2]> {
-    let (of_kubernetes, others): (Vec<_>, Vec<_>) = targets()?
+    let (on_their_own, others): (Vec<_>, Vec<_>) = targets()?
         .into_iter()
-        .partition(|name| ON_KUBERNETES.iter().any(|begin| name.starts_with(begin)));
+        .partition(|name| ON_THEIR_OWN.iter().any(|begin| name.starts_with(begin)));
     let chosen =
         |names: Vec<String>| names.into_iter().flat_map(|name| ["--test".to_owned(), name]);
     let units = ["--lib", "--bins"].map(str::to_owned);
     Ok([
         Lane {
-            name: "tests on Kubernetes",
-            arguments: vec![chosen(of_kubernetes).collect()],
+            name: "tests on clusters of their own",
+            arguments: vec![chosen(on_their_own).collect()],
             threads: "6",
         },
         Lane {
-            name: "tests on Postgres and of the crates",
+            name: "all other tests",
             arguments: vec![
                 units.into_iter().chain(chosen(others)).collect(),
                 vec!["--doc".to_owned()],
