@@ -283,8 +283,9 @@ async fn run_lane(
         command.env("RUST_TEST_THREADS", lane.threads);
         let output = NamedTempFile::new().context("cannot make a file for the tests' output")?;
         if is_set_aside {
-            let file = || output.reopen().context("cannot open the file of the tests' output");
-            command.stdout(file()?).stderr(file()?);
+            // Both write on at the same place, and not over each other.
+            let file = output.reopen().context("cannot open the file of the tests' output")?;
+            command.stdout(file.try_clone()?).stderr(file);
         }
         let status = run_until_signal(command.into()).await;
         let text = fs::read_to_string(output.path()).context("cannot read the tests' output")?;
