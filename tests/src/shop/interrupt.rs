@@ -284,7 +284,9 @@ pub async fn at_each(
     if let Some(first) = failures.first() {
         bail!("{} of {total} moments: first {first}", failures.len());
     }
-    ensure!(came * 100 > total * 95, "only {came} of {total} interruptions came in time");
+    // Which message is which is not the same in each run: the last ones may not come.
+    let late = total - came;
+    ensure!(late <= (total / 20).max(1), "only {came} of {total} interruptions came in time");
     Ok(())
 }
 
