@@ -165,13 +165,8 @@ impl Proxy {
         self.stop(Moment::Number(number), when)
     }
 
-    /// Waits for the test's word at the `COMMIT` of this number, counted from 1.
-    #[must_use]
-    pub fn stop_at_commit(&self, number: usize, when: When) -> Stop {
-        self.stop(Moment::Commit(number), when)
-    }
-
-    /// The same at the next `COMMIT` of a transaction that has run a statement with this in its text.
+    /// Waits for the test's word at the next `COMMIT` of a transaction that has run a statement with
+    /// this in its text.
     #[must_use]
     pub fn stop_at_commit_of(&self, part: &str, when: When) -> Stop {
         self.stop(Moment::CommitOf(part.to_owned()), when)

@@ -7,9 +7,6 @@ use super::message::Message;
 pub enum Moment {
     /// By its number.
     Number(usize),
-    /// By how many `COMMIT`s there were with it: a client that looks at a clock may send more or
-    /// fewer messages in between.
-    Commit(usize),
     /// The next one that runs a statement with this in its text.
     Statement(String),
     /// The next `COMMIT` of a transaction that has run such a statement.
@@ -24,10 +21,6 @@ impl Moment {
         };
         match self {
             Self::Number(number) => *number == message.number,
-            Self::Commit(number) => {
-                let commits = earlier.iter().filter(|it| it.is_commit()).count();
-                message.is_commit() && *number == commits + 1
-            }
             Self::Statement(part) => runs(message, part),
             Self::CommitOf(part) => {
                 let same = earlier.iter().rev().filter(|it| it.connection == message.connection);

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::job::{Ended, Launch, Run};
-use tests::proxy::{Message, Proxy, When};
+use tests::proxy::{Proxy, When};
 use tests::shop::interrupt::{self, Moment, Site, at_each, moments};
 use tests::shop::{self, Undisturbed};
 use tests::{Database, Server, database};
@@ -16,10 +16,8 @@ async fn changes(database: &Database) -> Result<i64> {
     database.scalar("SELECT count(*) FROM witness.changes").await
 }
 
-/// The commit of the second batch of orders.
-fn in_the_middle(messages: &[Message]) -> Result<usize> {
-    interrupt::commits_of(messages, "orders_archive").get(1).copied().context("a run archives")
-}
+/// What a batch in the middle of a run does.
+const IN_THE_MIDDLE: &str = r#"INSERT INTO "shop"."orders_archive""#;
 
 async fn cut(site: &Site, undisturbed: &Undisturbed, moment: Moment) -> Result<bool> {
     let database = site.shop().await?;
@@ -57,11 +55,10 @@ async fn a_run_whose_connection_is_cut_between_any_two_messages_goes_on_by_itsel
 /// Runs through a proxy and does something to the world in the middle of it.
 async fn meanwhile(
     database: &Database,
-    commit: usize,
     fault: impl AsyncFnOnce(&Proxy) -> Result<()>,
 ) -> Result<Ended> {
     let proxy = Proxy::start(&database.address())?;
-    let mut stop = proxy.stop_at_commit(commit, When::Before);
+    let mut stop = proxy.stop_at_commit_of(IN_THE_MIDDLE, When::Before);
     let run = start(&proxy.address().to_string())?;
     stop.reached().await?;
     fault(&proxy).await?;
@@ -74,11 +71,10 @@ async fn a_restart_a_crash_and_an_ended_session_in_mid_run_cost_nothing() -> Res
     // Elsewhere in the tests a crash may lose what was committed.
     let server = Server::start(&[("synchronous_commit", "on")]).await?;
     let site = Site::new(server.address().clone());
-    let (undisturbed, messages) = site.undisturbed().await?;
-    let middle = in_the_middle(&messages)?;
+    let (undisturbed, _) = site.undisturbed().await?;
 
     let database = site.shop().await?;
-    let ended = meanwhile(&database, middle, async |_| server.restart().await).await?;
+    let ended = meanwhile(&database, async |_| server.restart().await).await?;
     undisturbed.check(&database, &ended).await.context("after a restart")?;
     ensure!(ended.report["attempts"] == 1, "{}", ended.output);
 
@@ -87,7 +83,7 @@ async fn a_restart_a_crash_and_an_ended_session_in_mid_run_cost_nothing() -> Res
         server.kill().await?;
         server.start_again().await
     };
-    let ended = meanwhile(&database, middle, crash).await?;
+    let ended = meanwhile(&database, crash).await?;
     undisturbed.check(&database, &ended).await.context("after a crash")?;
 
     let database = site.shop().await?;
@@ -99,7 +95,7 @@ async fn a_restart_a_crash_and_an_ended_session_in_mid_run_cost_nothing() -> Res
             )
             .await
     };
-    let ended = meanwhile(&database, middle, end_sessions).await?;
+    let ended = meanwhile(&database, end_sessions).await?;
     undisturbed.check(&database, &ended).await.context("after an ended session")?;
     Ok(())
 }
@@ -108,13 +104,13 @@ async fn a_restart_a_crash_and_an_ended_session_in_mid_run_cost_nothing() -> Res
 async fn a_server_that_is_away_for_longer_than_a_run_tries_ends_it_with_10_until_the_next_attempt()
 -> Result<()> {
     let site = Site::new(database::shared_server().await?);
-    let (undisturbed, messages) = site.undisturbed().await?;
+    let (undisturbed, _) = site.undisturbed().await?;
     let database = site.shop().await?;
     let unplug = async |proxy: &Proxy| {
         proxy.unplug();
         Ok(())
     };
-    let ended = meanwhile(&database, in_the_middle(&messages)?, unplug).await?;
+    let ended = meanwhile(&database, unplug).await?;
     assert_eq!((ended.code, &ended.report["result"]), (Some(10), &json!("Failed")));
     assert!(changes(&database).await? > 0, "it had begun");
     interrupt::server_is_done(&database).await?;

@@ -1,6 +1,6 @@
 //! A run that is frozen between its look at the epoch and its commit, while another begins and ends.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tests::job::{Ended, Launch, Run, with};
 use tests::proxy::{Proxy, When};
@@ -21,12 +21,9 @@ async fn witnessed(database: &Database) -> Result<Value> {
 
 /// Freezes the run of `job-1` where it is about to commit, lets `uid` run to its end, and thaws.
 async fn overtaken_by(uid: &str, site: &Site) -> Result<(Database, Ended, Ended)> {
-    let (_, messages) = site.undisturbed().await?;
-    let commit =
-        *interrupt::commits_of(&messages, "sessions").first().context("a batch of sessions")?;
     let database = site.shop().await?;
     let proxy = Proxy::start(&site.address(&database))?;
-    let mut stop = proxy.stop_at_commit(commit, When::Before);
+    let mut stop = proxy.stop_at_commit_of(r#"DELETE FROM "shop"."sessions""#, When::Before);
     let first = start(&shop::policy(), &proxy.address().to_string(), "job-1")?;
     stop.reached().await?;
     let inside: i64 = database
