@@ -35,14 +35,18 @@ pub struct Api {
 }
 
 impl Cluster {
-    /// A way to ask its API server.
-    pub async fn api(&self) -> Result<Api> {
+    /// How an administrator's client reaches its API server.
+    pub async fn client_config(&self) -> Result<Config> {
         let file = Kubeconfig::read_from(self.kubeconfig())
             .context("failed to read the cluster's kubeconfig")?;
         let options = KubeConfigOptions::default();
-        let mut config = Config::from_custom_kubeconfig(file, &options)
-            .await
-            .context("failed to use the cluster's kubeconfig")?;
+        let config = Config::from_custom_kubeconfig(file, &options).await;
+        config.context("failed to use the cluster's kubeconfig")
+    }
+
+    /// A way to ask its API server.
+    pub async fn api(&self) -> Result<Api> {
+        let mut config = self.client_config().await?;
         config.connect_timeout = Some(ANSWER);
         config.read_timeout = Some(ANSWER);
         let client = Client::try_from(config).context("failed to make a Kubernetes client")?;

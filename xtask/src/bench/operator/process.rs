@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use tests::operator::{Launch, Login, Operator};
 use tests::{Cluster, chart, wait};
 
@@ -38,8 +37,7 @@ impl Bench {
 
     /// An administrator.
     pub async fn client(&self) -> Result<Client> {
-        let file = Kubeconfig::read_from(self.cluster.kubeconfig())?;
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+        let config = self.cluster.client_config().await?;
         Client::try_from(config).context("failed to set up a client")
     }
 }
