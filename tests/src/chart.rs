@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::cluster::Namespace;
 use crate::settings::Settings;
-use crate::{Cluster, command, job, tools, wait};
+use crate::{Cluster, checkout, command, job, tools, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "pgsweep-system";
@@ -121,7 +121,7 @@ pub async fn load_images(cluster: &Cluster) -> Result<()> {
 /// The chart of this checkout.
 #[must_use]
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/pgsweep")
+    checkout::root().join("charts/pgsweep")
 }
 
 /// What `helm template` makes of the chart with these arguments: without a cluster, under the name

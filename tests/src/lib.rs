@@ -39,6 +39,7 @@
 pub mod api_proxy;
 pub mod audit;
 pub mod chart;
+pub mod checkout;
 pub mod cluster;
 pub mod command;
 pub mod database;

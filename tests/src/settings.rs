@@ -134,6 +134,6 @@ fn number(name: &str) -> Result<Option<u64>> {
 
 /// A variable that is set to nothing counts as not set.
 #[expect(clippy::disallowed_methods, reason = "a test has no `main` of ours to parse them in")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::checkout;
+
 pub use kubernetes::Kubernetes;
 pub use promtool::promtool;
 pub(crate) use system::{MUSL, require_packages};
@@ -111,7 +113,7 @@ pub fn inventory(cache: &Path) -> Result<Vec<(String, bool)>> {
     Ok(found)
 }
 
-/// The Go modules of the test bed, in the checkout that this crate was built from.
+/// The Go modules of the test bed, in this checkout.
 fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes")
+    checkout::root().join("tests/kubernetes")
 }

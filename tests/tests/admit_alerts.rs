@@ -2,14 +2,13 @@
 //! of the very rules that the chart installs. The cases are in `admit_alerts/`, a file an alert.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tests::command::run;
 use tests::settings::Settings;
-use tests::{chart, skip, tools};
+use tests::{chart, checkout, skip, tools};
 
 #[tokio::test]
 async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
@@ -30,7 +29,7 @@ async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
     let mut tests = Vec::new();
     for alert in alerts(&rules) {
         let name = file_name(&alert);
-        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/admit_alerts").join(&name);
+        let cases = checkout::root().join("tests/tests/admit_alerts").join(&name);
         fs::copy(&cases, folder.path().join(&name))
             .with_context(|| format!("{alert} has no test {}", cases.display()))?;
         let mut command = Command::new(&promtool);

@@ -8,20 +8,18 @@ mod admit_policies {
 }
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use admit_policies::case::{ABSENT, Case};
 use admit_policies::cases;
 use anyhow::{Result, bail};
 use serde_json::Value;
-use tests::chart;
 use tests::cluster::Namespace;
+use tests::{chart, checkout};
 
 #[tokio::test]
 async fn the_api_server_takes_what_keeps_a_rule_and_refuses_what_breaks_it() -> Result<()> {
     let Some(cluster) = tests::cluster().await? else { return Ok(()) };
-    let crd =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/cleanuppolicies.pgsweep.dev.yaml");
+    let crd = checkout::root().join("crds/cleanuppolicies.pgsweep.dev.yaml");
     let crd = crd.to_string_lossy();
     cluster.kubectl(["apply", "--server-side", "--force-conflicts", "--filename", &crd]).await?;
     let established = ["--for", "condition=Established", "crd/cleanuppolicies.pgsweep.dev"];

@@ -1,13 +1,12 @@
 //! The five example policies on a real cluster, from their files: what a team would see that
 //! copies them.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tests::cluster::{Cluster, Namespace};
-use tests::{Database, chart, wait};
+use tests::{Database, chart, checkout, wait};
 
 /// A Job of a loaded machine, from its making to its count in the status; five of them at once.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -59,7 +58,7 @@ const EXAMPLES: [(&str, &str, Rules); 5] = [
 ];
 
 fn read(file: &str) -> Result<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(file);
+    let path = checkout::root().join("examples").join(file);
     std::fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
 }
 

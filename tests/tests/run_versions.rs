@@ -1,12 +1,10 @@
 //! The whole language does the same on each version of Postgres.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tests::job::{Launch, Run};
 use tests::shop::{self, Undisturbed};
-use tests::{Database, Version, database};
+use tests::{Database, Version, checkout, database};
 
 async fn every_action(server: &local_postgres::ServerUrl) -> Result<Value> {
     let database = shop::fill(Database::create_on(server).await?).await?;
@@ -22,7 +20,7 @@ async fn every_action(server: &local_postgres::ServerUrl) -> Result<Value> {
 /// The example that has every field once.
 async fn kitchen_sink(server: &local_postgres::ServerUrl) -> Result<Vec<(String, i64)>> {
     let database = Database::create_on(server).await?;
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let examples = checkout::root().join("examples");
     database.execute(&std::fs::read_to_string(examples.join("kitchen-sink.sql"))?).await?;
     let file = examples.join("kitchen-sink.yaml").display().to_string();
     let run = async |arguments: &[&str]| {

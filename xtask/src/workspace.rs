@@ -6,12 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-
-/// The root of the checkout.
-pub fn root() -> &'static Path {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest)
-}
+pub use tests::checkout::root;
 
 /// The files below `folder` (relative to the root) for which `wanted` holds, relative to the
 /// root and sorted. Build output and hidden folders are not entered.

@@ -1,6 +1,6 @@
 //! The chart of the session API: what Helm makes of it, without a cluster or on one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::settings::Settings;
-use crate::{command, tools};
+use crate::{checkout, command, tools};
 
 /// Name of the release, and so of the Deployment and the Service.
 pub const RELEASE: &str = "session-api";
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The chart of this checkout.
 #[must_use]
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/session-api")
+    checkout::root().join("charts/session-api")
 }
 
 /// What `helm template` makes of it with these arguments.

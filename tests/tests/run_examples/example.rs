@@ -2,12 +2,12 @@
 //! `witness`, where the statements of the requirements run word for word.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tests::Database;
 use tests::job::{Ended, Run};
+use tests::{Database, checkout};
 
 /// What an example cleans, and what the requirements say that must happen to it.
 pub struct Example {
@@ -35,7 +35,7 @@ pub struct Proof {
 
 /// A file of `examples/`.
 pub fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+    checkout::root().join("examples").join(name)
 }
 
 /// A policy as it is written.

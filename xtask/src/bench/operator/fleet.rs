@@ -11,13 +11,15 @@ use kube::core::ApiResource;
 use kube::{Api, Client};
 use policy::CleanupPolicy;
 use serde_json::{Value, json};
-use tests::chart;
+use tests::{chart, wait};
 
-use super::process::Bench;
+use super::process::{Bench, LONG};
 use super::sight::Sight;
 
 /// Requests at a time.
 const AT_ONCE: usize = 24;
+/// Between two looks at how far the operator is.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Policies in their namespaces.
 pub struct Fleet {
@@ -78,18 +80,21 @@ impl Fleet {
         Ok(sight.moment(&key).await?.saturating_duration_since(begun))
     }
 
-    /// How many CronJobs there are.
-    pub async fn cron_jobs(&self) -> Result<usize> {
+    /// Waits until each policy has its CronJob. The API server counts them, and nobody is asked who
+    /// is being measured.
+    pub async fn built(&self) -> Result<()> {
         let api = Api::<CronJob>::all(self.client.clone());
-        let (mut count, mut page) = (0, ListParams::default().limit(500));
-        loop {
-            let list = api.list_metadata(&page).await?;
-            count += list.items.len();
-            match list.metadata.continue_ {
-                Some(next) if !next.is_empty() => page = page.continue_token(&next),
-                _ => return Ok(count),
+        let first = ListParams::default().limit(1);
+        wait::until("a CronJob for each policy", LONG, async || {
+            let list = api.list_metadata(&first).await?;
+            let others = list.metadata.remaining_item_count.unwrap_or_default();
+            let count = list.items.len() + usize::try_from(others)?;
+            if count < self.policies {
+                tokio::time::sleep(LOOK).await;
             }
-        }
+            Ok((count >= self.policies).then_some(()))
+        })
+        .await
     }
 
     fn api(&self, number: usize) -> (Api<DynamicObject>, String) {
