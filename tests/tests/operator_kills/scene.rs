@@ -17,12 +17,24 @@ const ROWS: u32 = 100;
 pub struct Scene<'a> {
     pub bed: &'a Bed,
     pub namespace: &'a Namespace<'a>,
-    pub database: Database,
+    pub database: &'a Database,
 }
 
 /// Does something in a scene of its own.
 pub async fn in_scene<T>(bed: &Bed, act: impl AsyncFnOnce(&Scene<'_>) -> Result<T>) -> Result<T> {
     let database = Database::create().await?;
+    let result = in_scene_of(bed, &database, act).await;
+    // To drop it waits for each connection that logs in, and one of another worker's goes on only when
+    // this thread is free.
+    tokio::task::spawn_blocking(move || drop(database)).await?;
+    result
+}
+
+async fn in_scene_of<T>(
+    bed: &Bed,
+    database: &Database,
+    act: impl AsyncFnOnce(&Scene<'_>) -> Result<T>,
+) -> Result<T> {
     let rows = format!(
         "CREATE TABLE codes (id bigint PRIMARY KEY, expires_at timestamptz);
          CREATE INDEX ON codes (expires_at);
@@ -51,7 +63,7 @@ pub fn policy_with(change: &Value) -> Value {
 impl Scene<'_> {
     /// The Secret of the database.
     pub async fn make_secret(&self) -> Result<()> {
-        let url = format!("--from-literal=uri={}", self.bed.url(&self.database));
+        let url = format!("--from-literal=uri={}", self.bed.url(self.database));
         self.kubectl(["create", "secret", "generic", "db", &url]).await
     }
 
