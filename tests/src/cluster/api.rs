@@ -48,7 +48,8 @@ impl Cluster {
     pub async fn api(&self) -> Result<Api> {
         let mut config = self.client_config().await?;
         config.connect_timeout = Some(ANSWER);
-        config.read_timeout = Some(ANSWER);
+        // It would end a connection that has nothing to do, too, just when it may be needed again.
+        config.read_timeout = None;
         let client = Client::try_from(config).context("failed to make a Kubernetes client")?;
         Ok(Api { client })
     }
@@ -70,7 +71,9 @@ impl Api {
             .header(header::CONTENT_TYPE, JSON)
             .body(body)
             .context("failed to build a request")?;
-        match self.client.request::<Value>(request).await {
+        let answer = tokio::time::timeout(ANSWER, self.client.request::<Value>(request)).await;
+        let late = || format!("no answer to {path} within {} s", ANSWER.as_secs());
+        match answer.with_context(late)? {
             Ok(answer) => Ok(Ok(answer)),
             Err(kube::Error::Api(refusal)) if (400..500).contains(&refusal.code) => {
                 Ok(Err(refusal.message.clone()))
