@@ -80,6 +80,9 @@ CREATE INDEX sessions_user_over ON core.sessions ((COALESCE(user_id, host_user_i
 CREATE INDEX sessions_unreckoned ON core.sessions ((COALESCE(ended_at, expires_at)))
   WHERE session_minutes IS NULL;
 CREATE INDEX sessions_created ON core.sessions (created_at);
+-- What was taken back is little, and gone within the hour.
+CREATE INDEX sessions_removed ON core.sessions (removed_at)
+  WHERE removed_at IS NOT NULL;
 CREATE INDEX idx_reading_sessions_updated_at ON core.sessions (updated_at)
   WHERE app = 'tarot';
 COMMENT ON TABLE core.sessions IS 'A session of any app. It is over when it was ended or has expired, by database time.';
