@@ -39,8 +39,19 @@ enum Kind {
     Code,
     InviteToken,
     Time,
+    /// Characters of ASCII without a space.
+    Key,
+    /// The number of a line.
+    Number,
     Cursor,
+    /// A cursor that may be a text of the app's.
+    AnyCursor,
 }
+
+/// A line of text has something in it to see, and nothing that steers a terminal.
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
+/// The same of several.
+const LINES: &str = r"^[^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u0009\u000b-\u001f\u007f-\u009f]*$";
 
 /// A field of a request.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +106,18 @@ struct Operation {
     headers: &'static [Field],
     query: &'static [Field],
     body: Option<&'static [Field]>,
+    demand: Option<Demand>,
     status: u16,
     answer: &'static [Member],
     fails: &'static [u16],
+}
+
+/// What a word in one field of a body makes of another one that may be missing otherwise.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    field: &'static str,
+    word: &'static str,
+    needs: Field,
 }
 
 const fn operation(
@@ -116,6 +136,7 @@ const fn operation(
         headers,
         query,
         body: None,
+        demand: None,
         status: 200,
         answer,
         fails,
@@ -133,6 +154,10 @@ impl Operation {
 
     const fn body(self, body: &'static [Field]) -> Self {
         Self { body: Some(body), ..self }
+    }
+
+    const fn demands(self, field: &'static str, word: &'static str, needs: Field) -> Self {
+        Self { demand: Some(Demand { field, word, needs }), ..self }
     }
 
     const fn answers(self, status: u16, answer: &'static [Member]) -> Self {
@@ -196,7 +221,12 @@ impl Operation {
             },
         });
         if let Some(fields) = self.body {
-            let schema = object(fields);
+            let mut schema = object(fields);
+            if let Some(Demand { field, word, needs }) = self.demand {
+                schema["if"] = json!({"properties": {field: {"const": word}}, "required": [field]});
+                schema["then"] =
+                    json!({"properties": {needs.name: needs.schema()}, "required": [needs.name]});
+            }
             shown["requestBody"] =
                 json!({"required": true, "content": {"application/json": {"schema": schema}}});
         }
@@ -246,14 +276,15 @@ impl Kind {
     fn schema(self) -> Value {
         let user = json!({"type": "string", "pattern": "^[!-~]{1,128}$"});
         match self {
-            Self::Line(most) | Self::Lines(most) => {
-                json!({"type": "string", "minLength": 1, "maxLength": most})
-            }
+            Self::Line(most) => json!({"type": "string", "pattern": LINE, "maxLength": most}),
+            Self::Lines(most) => json!({"type": "string", "pattern": LINES, "maxLength": most}),
             Self::Name(most) => {
                 json!({"type": "string", "pattern": format!("^[A-Za-z0-9_.-]{{1,{most}}}$")})
             }
-            Self::User => user,
-            Self::Users => json!({"type": "array", "items": user, "minItems": 2, "maxItems": 2}),
+            Self::User | Self::Key => user,
+            Self::Users => {
+                json!({"type": "array", "items": user, "minItems": 2, "maxItems": 2, "uniqueItems": true})
+            }
             Self::Id => json!({"type": "string", "format": "uuid"}),
             Self::OneOf(words) => json!({"type": "string", "enum": words}),
             Self::Whole(least, most) => {
@@ -263,7 +294,9 @@ impl Kind {
             Self::Code => json!({"type": "string", "pattern": "^[0-9]{6}$"}),
             Self::InviteToken => json!({"type": "string", "pattern": "^in_[0-9A-Fa-f]{64}$"}),
             Self::Time => json!({"type": "string", "format": "date-time"}),
-            Self::Cursor => json!({"type": "string", "maxLength": 128}),
+            Self::Number => json!({"type": "string", "pattern": "^[0-9]{1,18}$"}),
+            Self::Cursor => json!({"type": "string", "pattern": r"^[0-9]{1,17}\.[0-9a-f]{32}$"}),
+            Self::AnyCursor => json!({"type": "string", "maxLength": 128}),
         }
     }
 }

@@ -62,7 +62,8 @@ fn line(field: &Field) -> String {
         Kind::Code => "six digits".to_owned(),
         Kind::InviteToken => "the token of an invite".to_owned(),
         Kind::Time => "a time such as 2026-01-31T12:00:00Z".to_owned(),
-        Kind::Cursor => "what an answer gave as next".to_owned(),
+        Kind::Key => "at most 128 characters of ASCII without spaces".to_owned(),
+        Kind::Number | Kind::Cursor | Kind::AnyCursor => "what an answer gave as next".to_owned(),
     };
     format!("<li><code>{}</code>{star}: {kind}</li>\n", field.name)
 }

@@ -4,7 +4,7 @@ use super::super::Bearer::Admin;
 use super::super::Null::{Never, Perhaps};
 use super::super::Shape::{ListOf, Number, Object, Of, Text, Texts, Time, Whole, Wholes};
 use super::super::{Field, Kind, Operation, may, need, operation};
-use super::{APPS, CURSOR, LIMIT, USER_ID};
+use super::{APPS, LIMIT, USER_ID};
 
 const APP: Field = may("app", APPS);
 
@@ -72,11 +72,17 @@ pub const ALL: &[Operation] = &[
         USER_ID,
         may("group_by", Kind::OneOf(&["user_id", "app", "day"])),
         LIMIT,
-        CURSOR,
+        may("cursor", Kind::AnyCursor),
     ])
     .answers(200, &[("usage", ListOf("Any"), Never), ("next", Text, Perhaps)]),
     operation("get", "/api/v1/audit", "Who did what, the newest first.", Admin)
-        .query(&[may("session_id", Kind::Id), may("type", Kind::Name(64)), APP, LIMIT, CURSOR])
+        .query(&[
+            may("session_id", Kind::Id),
+            may("type", Kind::Name(64)),
+            APP,
+            LIMIT,
+            may("cursor", Kind::Number),
+        ])
         .answers(200, &[("lines", ListOf("AuditLine"), Never), ("next", Text, Perhaps)]),
     operation("get", "/api/v1/admin/health", "The service as a whole.", Admin).answers(
         200,

@@ -29,7 +29,7 @@ const CODE: &[Field] =
 
 pub const ALL: &[Operation] = &[
     operation("post", "/api/v1/sessions", "Begins a session and is its host.", Nobody)
-        .headers(&[may("Idempotency-Key", Kind::Line(128))])
+        .headers(&[may("Idempotency-Key", Kind::Key)])
         .body(&[
             need("app", APPS),
             need("mode", Kind::OneOf(&["single", "dual"])),
@@ -65,7 +65,7 @@ pub const ALL: &[Operation] = &[
         "The host gives it another title or more time.",
         Participant,
     )
-    .headers(&[may("If-Match", Kind::Line(128))])
+    .headers(&[may("If-Match", Kind::Key)])
     .body(&[may("title", Kind::Line(120)), may("extend_s", Kind::Whole(1, 86_400))])
     .answers(200, SNAPSHOT)
     .fails(&[403, 404, 409, 410, 412, 428]),
@@ -98,6 +98,7 @@ pub const ALL: &[Operation] = &[
             DISPLAY_NAME,
             USER_ID,
         ])
+        .demands("access_method", "invite", need("invite_token", Kind::InviteToken))
         .answers(201, WELCOME)
         .fails(&[403, 404, 409, 410]),
     operation("delete", "/api/v1/sessions/{id}/participants/me", "Leaves.", Participant)
