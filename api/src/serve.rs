@@ -108,6 +108,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         draining: Draining::default(),
     });
     check(&database, connect.connect_timeout, ended).await?;
+    open(&app, ended).await;
 
     let closed = CancellationToken::new();
     let router = router(Arc::clone(&app), &cors_origins);
@@ -136,6 +137,17 @@ fn end(all_answered: bool) -> Exit {
     } else {
         tracing::warn!("some requests took too long and were cut off");
         Exit::Terminated
+    }
+}
+
+/// Clients that come meanwhile wait in the queue of the system.
+async fn open(app: &App, ended: &CancellationToken) {
+    let lacking = tokio::select! {
+        lacking = app.database.open() => lacking,
+        () = ended.cancelled() => 0,
+    };
+    if lacking > 0 {
+        tracing::warn!(lacking, "some connections to the database are not open yet");
     }
 }
 

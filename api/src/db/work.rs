@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 /// All of them, for [`super::STATEMENTS`].
 pub const STATEMENTS: &[&str] = &[BEGIN];
@@ -18,6 +19,8 @@ const IDLE: &str = "5s";
 /// How long a connection may take to open. That is longer than a request waits: it is then there for the
 /// next one, where attempts that are given up again and again would open none on a busy machine.
 const OPENING: Duration = Duration::from_secs(10);
+/// How long the start waits for all of them.
+const OPENING_ALL: Duration = Duration::from_secs(5);
 
 const BEGIN: &str = "
 SELECT
@@ -33,6 +36,7 @@ pub struct Database {
     pool: PgPool,
     /// One for each connection; requests queue here, and whoever gives up leaves the queue.
     places: Arc<Semaphore>,
+    size: u32,
     patience: Duration,
     statement_timeout: String,
 }
@@ -46,7 +50,7 @@ pub struct PoolSize {
 }
 
 impl Database {
-    /// A pool that connects when it is first asked.
+    /// A pool without a connection.
     pub fn new(options: PgConnectOptions, size: &PoolSize, statement_timeout: Duration) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(size.connections)
@@ -56,9 +60,32 @@ impl Database {
         Self {
             pool,
             places: Arc::new(Semaphore::new(places)),
+            size: size.connections,
             patience: size.patience,
             statement_timeout: format!("{}ms", statement_timeout.as_millis()),
         }
+    }
+
+    /// Opens all connections, so that the first requests do not wait for theirs and are not told that there is
+    /// too much to do. How many are lacking: where the database takes no more, those that are there will do.
+    pub async fn open(&self) -> u32 {
+        let mut opening = JoinSet::new();
+        for _ in 0..self.size {
+            let pool = self.pool.clone();
+            opening.spawn(async move { pool.acquire().await });
+        }
+        // Held until the last: one that is given back would be taken for the next.
+        let mut open = Vec::new();
+        let all = async {
+            while let Some(ended) = opening.join_next().await {
+                open.extend(ended.ok().and_then(Result::ok));
+            }
+        };
+        let is_late = tokio::time::timeout(OPENING_ALL, all).await.is_err();
+        if is_late {
+            opening.detach_all();
+        }
+        self.size.saturating_sub(u32::try_from(open.len()).unwrap_or(u32::MAX))
     }
 
     /// Begins the work of a request. It is undone unless it is committed.

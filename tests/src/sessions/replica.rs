@@ -21,8 +21,9 @@ pub const CODE_KEYS: [&str; 2] = [
     "old:f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff101112131415161718191a1b1c1d1e1f",
 ];
 
-/// A machine that has other things to do is no reason to answer 503.
-const PATIENT: [&str; 12] = [
+/// A machine that has other things to do is no reason to answer 503. All connections are open from the start, and the
+/// servers of many tests share one Postgres.
+const PATIENT: [&str; 14] = [
     "--listen",
     "127.0.0.1:0",
     "--acquire-timeout",
@@ -35,6 +36,8 @@ const PATIENT: [&str; 12] = [
     "0s",
     "--trusted-proxies",
     "1",
+    "--pool-size",
+    "6",
 ];
 
 /// How long it may take to start or to end.
