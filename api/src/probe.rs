@@ -1,6 +1,7 @@
 //! What a cluster asks, and the pages of the problems.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,6 +11,9 @@ use axum::response::{IntoResponse, Response};
 use crate::db::{migrations, partitions};
 use crate::problem::{Code, Problem};
 use crate::state::App;
+
+/// Within so long the database says which schema it has, or is away.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /healthz`: the process is there.
 pub async fn healthz() -> &'static str {
@@ -22,10 +26,10 @@ pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, String) {
     if app.draining.has_begun() {
         return not("about to end".to_owned());
     }
-    match schema_version(&app).await {
-        Ok(version) if migrations::fits(version) => (StatusCode::OK, "ready\n".to_owned()),
-        Ok(version) => not(format!("the schema is at version {version}")),
-        Err(_) => not("the database does not answer".to_owned()),
+    match tokio::time::timeout(PATIENCE, schema_version(&app)).await {
+        Ok(Ok(version)) if migrations::fits(version) => (StatusCode::OK, "ready\n".to_owned()),
+        Ok(Ok(version)) => not(format!("the schema is at version {version}")),
+        Ok(Err(_)) | Err(_) => not("the database does not answer".to_owned()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod chart;
 pub mod replica;
+pub mod schemathesis;
+pub mod service;
 
 use std::process::Stdio;
 

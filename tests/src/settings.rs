@@ -35,6 +35,10 @@ pub const WRITES_SEED: &str = "PGSWEEP_TEST_WRITES_SEED";
 pub const WITNESS_ROWS: &str = "PGSWEEP_TEST_WITNESS_ROWS";
 /// How many sessions the database has that is migrated beside traffic.
 pub const SESSIONS: &str = "PGSWEEP_TEST_SESSIONS";
+/// How many random requests of each operation schemathesis makes; `cargo xtask fuzz` sets it.
+pub const FUZZ_EXAMPLES: &str = "PGSWEEP_TEST_FUZZ_EXAMPLES";
+/// What it makes them from.
+pub const FUZZ_SEED: &str = "PGSWEEP_TEST_FUZZ_SEED";
 /// `true` where a test that cannot run is a failure.
 pub const CI: &str = "CI";
 
@@ -75,6 +79,10 @@ pub struct Settings {
     pub witness_rows: Option<u64>,
     /// See [`SESSIONS`].
     pub sessions: Option<u64>,
+    /// See [`FUZZ_EXAMPLES`].
+    pub fuzz_examples: Option<u64>,
+    /// See [`FUZZ_SEED`].
+    pub fuzz_seed: Option<u64>,
     /// See [`CI`].
     pub ci: bool,
 }
@@ -122,6 +130,8 @@ impl Settings {
             writes_seed: number(WRITES_SEED)?,
             witness_rows: number(WITNESS_ROWS)?,
             sessions: number(SESSIONS)?,
+            fuzz_examples: number(FUZZ_EXAMPLES)?,
+            fuzz_seed: number(FUZZ_SEED)?,
             ci: variable(CI).is_some_and(|value| value == "true"),
         })
     }

@@ -6,6 +6,7 @@ mod api_data {
     pub mod events;
     pub mod functions;
     pub mod migrate;
+    pub mod names;
     pub mod partitions;
     pub mod policies;
     pub mod requirements;
@@ -13,4 +14,5 @@ mod api_data {
     pub mod scene;
     pub mod traffic;
     pub mod traps;
+    pub mod verify;
 }

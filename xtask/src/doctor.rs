@@ -32,8 +32,8 @@ const NEEDS: [Need; 5] = [
     Need {
         program: "python3",
         arguments: &["--version"],
-        purpose: "fetching a Postgres where none is installed",
-        way: "install Python 3, or a Postgres",
+        purpose: "fetching a Postgres where none is installed, and the test by schemathesis",
+        way: "install Python 3.11 or newer with venv",
     },
     Need {
         program: "go",

@@ -12,6 +12,7 @@ mod cluster;
 mod demo;
 mod deny;
 mod doctor;
+mod fuzz;
 mod generate;
 mod image;
 mod process;
@@ -49,6 +50,8 @@ enum Command {
     /// Measures the figures of docs/benchmarks.md
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Lets schemathesis ask the session API 10,000 things, right and wrong ones
+    Fuzz(fuzz::Args),
     /// Says what this machine has, what it lacks, and how to get it
     Doctor,
 }
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<()> {
         Command::Image => image::run(),
         Command::Cluster(action) => cluster::run(&action),
         Command::Bench(what) => bench::run(&what),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Doctor => doctor::run(),
     }
 }

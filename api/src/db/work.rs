@@ -104,8 +104,13 @@ impl Database {
     }
 
     async fn begin_for(&self, statement_timeout: &str) -> Result<Work, sqlx::Error> {
-        let begun = tokio::time::timeout(self.patience, self.transaction()).await;
-        let (mut transaction, place) = begun.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let place = Arc::clone(&self.places).acquire_owned();
+        // That others are at work is what a request waits for so long, and no longer. A database or a machine
+        // that is slow to begin is no crowd: the time of the request is its limit.
+        let place = tokio::time::timeout(self.patience, place).await;
+        let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+        let (mut transaction, place) = self.transaction(place).await?;
         let (now, ..): (jiff_sqlx::Timestamp, String, String, String, String, String) =
             sqlx::query_as(BEGIN)
                 .bind(statement_timeout)
@@ -116,11 +121,11 @@ impl Database {
         Ok(Work { transaction, now: now.into(), _place: place })
     }
 
+    /// In a task of its own: who gives up leaves behind a connection that is open.
     async fn transaction(
         &self,
+        place: OwnedSemaphorePermit,
     ) -> Result<(Transaction<'static, Postgres>, OwnedSemaphorePermit), sqlx::Error> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
         let pool = self.pool.clone();
         let begin = tokio::spawn(async move { pool.begin().await.map(|begun| (begun, place)) });
         begin.await.map_err(|_| sqlx::Error::WorkerCrashed)?

@@ -115,6 +115,31 @@ async fn a_policy_on_the_core_tables_cleans_one_app_and_leaves_archive_and_outbo
     .await
 }
 
+/// The rule `delete-taken-back` of the chart's `leftovers`, as it looks for its rows.
+const TAKEN_BACK: &str = "
+EXPLAIN SELECT session_id FROM core.sessions
+WHERE removed_at < now() - interval '1 hour'
+ORDER BY removed_at, session_id LIMIT 100";
+
+#[tokio::test]
+async fn what_was_taken_back_is_found_among_many_by_an_index_of_its_own() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        database
+            .execute(
+                "INSERT INTO core.sessions (app, removed_at)
+                 SELECT 'tarot', CASE WHEN n <= 10 THEN now() - interval '2 hours' END FROM generate_series(1, 5000) AS n;
+                 ANALYZE core.sessions",
+            )
+            .await?;
+        let plan: Vec<String> = sqlx::query_scalar(TAKEN_BACK).fetch_all(database.pool()).await?;
+        let plan = plan.join("\n");
+        ensure!(plan.contains("sessions_removed") && !plan.contains("Seq Scan"), "{plan}");
+        Ok(())
+    })
+    .await
+}
+
 const OLD_DAYS: &str = "
 - name: old-days
   table: {schema: core, name: session_events}

@@ -1,6 +1,8 @@
 //! Every endpoint against every kind of token.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::sessions::replica::Phone;
@@ -25,6 +27,7 @@ const ENDPOINTS: [(Method, &str, &str, u16); 11] = [
     (Method::DELETE, "", "", 204),
 ];
 
+/// Proves: G7.
 #[tokio::test]
 async fn a_token_opens_its_own_session_and_tells_nothing_of_any_other() -> Result<()> {
     let (_sessions, replica) = scene().await?;
@@ -111,6 +114,7 @@ const OTHERS: [(Method, &str, &str, u16, u16); 8] = [
     (Method::POST, "/after-hours/matches/M/save", "", 404, 403),
 ];
 
+/// Proves: G7.
 #[tokio::test]
 async fn what_names_no_session_is_for_those_in_it_too() -> Result<()> {
     let (sessions, replica) = admin::scene().await?;
@@ -184,6 +188,7 @@ const OF_ADMINS: [(Method, &str, &str, &str, u16, u16); 13] = [
     (Method::POST, "/admin/sessions/S/end", "", OPERATOR, 200, 410),
 ];
 
+/// Proves: G7.
 #[tokio::test]
 async fn what_is_for_admins_takes_their_key_and_nobody_elses() -> Result<()> {
     let (sessions, replica) = admin::scene().await?;
@@ -238,6 +243,35 @@ async fn what_is_for_admins_takes_their_key_and_nobody_elses() -> Result<()> {
             "{method} {tail}: a key opens no session"
         );
     }
+    Ok(())
+}
+
+/// Proves: G7.
+#[test]
+fn every_operation_that_takes_a_token_is_in_one_of_these_tables() -> Result<()> {
+    let document: Value = serde_json::from_str(include_str!("../../../docs/openapi.json"))?;
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().context("paths")? {
+        for (method, operation) in methods.as_object().context("methods")? {
+            let takes_one = operation["security"].as_array().is_some_and(|all| !all.is_empty());
+            if takes_one {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let base = "/api/v1";
+    let of_sessions =
+        ENDPOINTS.iter().map(|(method, tail, ..)| format!("{method} {base}/sessions/{{id}}{tail}"));
+    let others = OTHERS.iter().map(|(method, path, ..)| {
+        let path =
+            path.replace("/G", "/{id}").replace("/M/", "/{id}/").replace("/t1/", "/{table_token}/");
+        format!("{method} {base}{path}")
+    });
+    let of_admins = OF_ADMINS.iter().map(|(method, path, ..)| {
+        let path = path.split('?').next().unwrap_or_default().replace("/S/", "/{id}/");
+        format!("{method} {base}{path}")
+    });
+    assert_eq!(described, of_sessions.chain(others).chain(of_admins).collect());
     Ok(())
 }
 

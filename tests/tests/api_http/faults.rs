@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use local_postgres::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::sessions::replica::{CODE_KEYS, Phone, Replica, read};
+use tests::settings::Settings;
 use tests::{Server, Sessions, wait};
 
 use super::scene::scene;
@@ -98,23 +100,43 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged()
     Ok(())
 }
 
+/// What ends a server of Postgres.
+enum End {
+    /// An update of its machine.
+    ShutDown,
+    /// A crash.
+    Kill,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_starts_again_is_503_for_a_while_and_nothing_is_lost() -> Result<()> {
-    let server = Server::start(&[]).await?;
+    // As a crash leaves it, and not as one that tests usually have.
+    let options = Options { durable: true, ..Options::new(&Settings::get()?.cache) };
+    let server = Server::start_as(options).await?;
     let sessions = Sessions::create_on(server.address()).await?;
-    let flags = [("--code-keys", CODE_KEYS[0]), ("--acquire-timeout", "2s")];
-    let replica = Arc::new(Replica::start_with(&sessions, &flags).await?);
-    let (load, workers) = Load::start(std::slice::from_ref(&replica));
+    let flags = [("--code-keys", CODE_KEYS[0]), ("--acquire-timeout", "2s"), ("--pool-size", "4")];
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(Arc::new(Replica::start_with(&sessions, &flags).await?));
+    }
+    let (load, workers) = Load::start(&replicas);
     let reached = async |count: usize| {
         wait::until("sessions to be there", Duration::from_mins(1), async || {
             Ok((lock(&load.acknowledged).len() >= count).then_some(()))
         })
         .await
     };
-    reached(30).await?;
-    server.restart().await?;
-    let before = lock(&load.acknowledged).len();
-    reached(before + 30).await.context("after the restart")?;
+    for end in [End::ShutDown, End::Kill] {
+        let before = lock(&load.acknowledged).len();
+        reached(before + 30).await?;
+        match end {
+            End::ShutDown => server.shut_down().await?,
+            End::Kill => server.kill().await?,
+        }
+        server.start_again().await?;
+        let before = lock(&load.acknowledged).len();
+        reached(before + 30).await.context("after it was started again")?;
+    }
     workers.iter().for_each(tokio::task::JoinHandle::abort);
     assert!(lock(&load.unanswered).is_empty(), "every request was answered");
     let acknowledged = lock(&load.acknowledged).clone();

@@ -133,6 +133,7 @@ async fn bob(replica: &Replica, host: &Host) -> Result<Answer> {
     Phone::fresh().post(replica, &host.path("/participants"), body).await
 }
 
+/// Proves: L15.
 #[tokio::test]
 async fn answers_of_sessions_have_the_members_that_are_described() -> Result<()> {
     let (_sessions, replica) = admin::scene().await?;
@@ -160,6 +161,7 @@ async fn answers_of_sessions_have_the_members_that_are_described() -> Result<()>
     compare(&document, &document["components"]["schemas"]["Problem"], &gone.body)
 }
 
+/// Proves: L15.
 #[tokio::test]
 async fn answers_of_groups_and_after_hours_have_the_members_that_are_described() -> Result<()> {
     let (_sessions, replica) = admin::scene().await?;
@@ -186,6 +188,7 @@ async fn answers_of_groups_and_after_hours_have_the_members_that_are_described()
     fits(&format!("post {described}/save"), &post(&format!("{path}/save"), Value::Null).await?)
 }
 
+/// Proves: L15.
 #[tokio::test]
 async fn answers_to_admins_have_the_members_that_are_described() -> Result<()> {
     let (_sessions, replica) = admin::scene().await?;

@@ -1,8 +1,10 @@
 //! A server on a database of its own, and what phones do again and again.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::job::{self, Ended};
+use tests::sessions::chart;
 use tests::sessions::replica::{Answer, Phone, Replica};
 use tests::{Sessions, database};
 
@@ -106,4 +108,25 @@ pub async fn told(sessions: &Sessions, session: &str) -> Result<[Vec<String>; 3]
 pub async fn age(sessions: &Sessions, session: &str, set: &str) -> Result<()> {
     let sql = format!("UPDATE core.sessions SET {set} WHERE session_id = '{session}'");
     sessions.database.execute(&sql).await
+}
+
+/// One of the policies that come with the chart.
+pub fn policy(name: &str) -> Result<Value> {
+    let path = chart::folder().join(format!("files/policies/{name}.yaml"));
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    let mut policy: Value = serde_saphyr::from_str(&text).context("a policy is YAML")?;
+    policy["metadata"]["namespace"] = json!("tests");
+    // Of the few rows of a test nearly all are due.
+    Ok(job::with(policy, "/limits/maxPercentOfTable", json!(100)))
+}
+
+/// A run of one of them, by a login that is in the cleanup's role.
+pub async fn clean(sessions: &Sessions, name: &str) -> Result<Ended> {
+    let (url, login) = job::cleaner(&sessions.database).await?;
+    let role = &sessions.roles.cleanup;
+    sessions.database.execute(&format!("GRANT {role} TO {login}")).await?;
+    let ended = job::run(&policy(name)?, &url, &[]).await?;
+    ensure!(ended.code == Some(0), "{name}: {}", ended.output);
+    Ok(ended)
 }

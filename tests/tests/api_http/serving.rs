@@ -45,6 +45,41 @@ async fn it_is_ready_with_its_schema_and_not_any_more_when_it_is_asked_to_end() 
     Ok(())
 }
 
+/// Connections to the database that a server has.
+async fn connections(replica: &Replica) -> Result<u32> {
+    let page = replica.request(Method::GET, "/metrics").send().await?.text().await?;
+    let lines = page.lines().filter(|line| line.starts_with("pgsweep_api_pool_connections{"));
+    let figures = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok());
+    Ok(figures.sum())
+}
+
+#[tokio::test]
+async fn its_connections_are_open_before_the_first_request_comes() -> Result<()> {
+    let (sessions, _) = scene().await?;
+    let replica = Replica::start_with(&sessions, &[KEYS, ("--pool-size", "7")]).await?;
+    // At once, unless the machine has so much to do that the start went on without the last of them.
+    wait::until("all connections to be open", Duration::from_secs(20), async || {
+        Ok((connections(&replica).await? == 7).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn where_the_database_takes_fewer_connections_those_that_are_open_will_do() -> Result<()> {
+    let (sessions, patient) = scene().await?;
+    let host = single(&patient).await?;
+    let login = sessions.login(&sessions.roles.api).await?.to_string();
+    let name =
+        login.split("//").nth(1).and_then(|rest| rest.split(':').next()).context("a login")?;
+    sessions.database.execute(&format!("ALTER ROLE {name} CONNECTION LIMIT 2")).await?;
+    let replica = Replica::start_at(&login, &[KEYS, ("--pool-size", "5")]).await?;
+    assert_eq!(host.send(&replica, Method::GET, "", Value::Null).await?.status, 200);
+    let lines = replica.lines();
+    let told = lines.iter().find(|line| line["lacking"] == 3).context("it is told")?;
+    assert_eq!(told["level"], "WARN");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_request_that_has_begun_is_answered_before_the_end() -> Result<()> {
     let (sessions, mut replica) = scene().await?;

@@ -10,7 +10,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::Args;
-use super::load::{Samples, open};
+use super::load::{Outcome, Samples, open};
 use super::server::{Database, Replica, Site};
 use crate::bench::figures::Figures;
 
@@ -64,7 +64,7 @@ impl Party {
     }
 
     /// Of a hundred: 60 heartbeats, 27 looks, 6 who are ready, 5 sessions, 2 who join.
-    pub async fn ask(&self, base: &str, number: u64) -> bool {
+    pub async fn ask(&self, base: &str, number: u64) -> Outcome {
         let phone = &self.phones[usize::try_from(number).unwrap_or_default() % self.phones.len()];
         let session = format!("{base}/api/v1/sessions/{}", phone.session);
         let me = format!("{session}/participants/me");
@@ -83,12 +83,7 @@ impl Party {
             }
         };
         let request = request.bearer_auth(&phone.token);
-        let Ok(answer) = request.header("x-forwarded-for", address()).send().await else {
-            return false;
-        };
-        let good = answer.status().is_success();
-        // An answer is there when its last byte is.
-        answer.bytes().await.is_ok() && good
+        Outcome::of(request.header("x-forwarded-for", address())).await
     }
 
     /// The mix on one replica.
@@ -117,11 +112,7 @@ pub async fn measure(args: &Args, site: &Site, figures: &mut Figures) -> Result<
     let length = Duration::from_secs(args.seconds);
     let nothing = async || {
         let (client, url) = (party.client.clone(), format!("{}/healthz", replica.base));
-        open(args.rate, length / 4, move |_| {
-            let request = client.get(&url).send();
-            async move { request.await.is_ok_and(|answer| answer.status().is_success()) }
-        })
-        .await
+        open(args.rate, length / 4, move |_| Outcome::of(client.get(&url))).await
     };
     let what = format!("{}/s", args.rate);
     figures.add(&format!("floor: /healthz at {what}, before"), "", nothing().await?.shown());
