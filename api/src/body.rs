@@ -54,6 +54,13 @@ fn is_user(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// JSON knows one kind of number, and JSON Schema takes `60.0` for a whole one.
+fn whole(value: &Value) -> Option<i32> {
+    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() <= f64::from(i32::MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "only those that fit are left")]
+    value.as_f64().filter(is_whole).map(|number| number as i32)
+}
+
 /// Parameters, such as a character set, change nothing.
 fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -192,8 +199,7 @@ impl Fields {
     /// A whole number.
     pub fn whole(&mut self, field: &'static str, range: RangeInclusive<i32>) -> Option<i32> {
         let value = self.take(field)?;
-        let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-        let number = number.filter(|number| range.contains(number));
+        let number = whole(&value).filter(|number| range.contains(number));
         if number.is_none() {
             let message =
                 format!("must be a whole number from {} to {}", range.start(), range.end());
@@ -250,11 +256,13 @@ mod tests {
 
     #[test]
     fn a_field_that_is_right_is_taken_and_null_is_missing() {
-        let mut fields = fields(r#"{"name": "table_042", "title": null, "count": 9, "n": null}"#);
+        let mut fields =
+            fields(r#"{"name": "table_042", "title": null, "count": 9, "sum": 9.0, "n": null}"#);
         assert_eq!(fields.name("name", 9).as_deref(), Some("table_042"));
         assert_eq!(fields.replacement("title", 10), Replacement::Nothing);
         assert_eq!(fields.replacement("other", 10), Replacement::Unchanged);
         assert_eq!(fields.whole("count", 1..=9), Some(9));
+        assert_eq!(fields.whole("sum", 1..=9), Some(9));
         assert_eq!(fields.whole("n", 1..=9), None);
         fields.done().expect("all is right");
     }

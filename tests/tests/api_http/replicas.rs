@@ -81,7 +81,7 @@ async fn of_eight_thousand_who_type_codes_at_three_servers_as_many_get_in_as_the
         })
     });
     let guessers: Vec<_> = (0..GUESSERS).map(|number| (number, Phone::fresh())).collect();
-    let guesses = (0..GUESSES).flat_map(|_| {
+    let wrong = (0..GUESSES).flat_map(|_| {
         guessers.iter().map(|(number, phone)| Try {
             party: format!("guesser {number}"),
             phone: phone.clone(),
@@ -90,7 +90,7 @@ async fn of_eight_thousand_who_type_codes_at_three_servers_as_many_get_in_as_the
         })
     });
     // The right ones among the wrong ones.
-    let mut tries: Vec<_> = guesses.collect();
+    let mut tries: Vec<_> = wrong.collect();
     let step = tries.len() / (CODES * PHONES);
     for (number, one) in codes.enumerate() {
         tries.insert(number * (step + 1), one);
