@@ -26,7 +26,14 @@ const POLICIES: [&str; 6] = [
     "tarot-sessions",
 ];
 
-/// Proves: G11, G18.
+/// The database has what `session-api migrate` makes; it says so itself.
+const VERIFY: &str = include_str!("../../docs/session-api-verify.sql");
+/// Of somebody who runs the service.
+const ADMIN_KEY: &str = "ad_3333333333333333333333333333333333333333333333333333333333333333";
+
+/// The list "Before production" of the page for operations, point by point, and what it says of monitoring.
+///
+/// Proves: G11, G18, L20, L21.
 #[tokio::test]
 async fn sessions_made_over_http_are_cleaned_by_a_job_and_the_run_is_told() -> Result<()> {
     let Some(cluster) = tests::cluster().await? else { return Ok(()) };
@@ -42,6 +49,9 @@ async fn sessions_made_over_http_are_cleaned_by_a_job_and_the_run_is_told() -> R
             let waiting = phones.create("table_042").await?;
             let idle = phones.create("table_043").await?;
             let alive = phones.create("table_044").await?;
+            database.execute(VERIFY).await.context("the schema is not whole")?;
+            release.present(&phones, &alive).await?;
+            release.silent_links_end(&phones, &alive).await?;
             // As if time had passed; it is judged by the database's.
             let past = format!(
                 "UPDATE core.sessions SET pairing_expires_at = now() - interval '1 minute' WHERE session_id = '{}';
@@ -62,7 +72,7 @@ async fn sessions_made_over_http_are_cleaned_by_a_job_and_the_run_is_told() -> R
             assert_eq!(phones.look(&waiting).await?, 410);
             assert_eq!(phones.look(&idle).await?, 410);
             assert_eq!(phones.look(&alive).await?, 200);
-            Ok(())
+            phones.admin_sees_a_run().await
         })
         .await
 }
@@ -115,6 +125,7 @@ impl Release<'_> {
         let Roles { api, cleanup, readonly, events } = &roles;
         self.secret("session-api-owner", "uri", &self.url(&self.database.url())?).await?;
         self.secret("session-api-codes", "keys", CODE_KEYS[0]).await?;
+        self.secret("session-api-admins", "keys", &format!("ops:read:{ADMIN_KEY}")).await?;
         // Each may use the ledger, too, which the API has no use for.
         for (secret, granted) in [
             ("session-api-db", api.clone()),
@@ -129,7 +140,7 @@ impl Release<'_> {
         let patient =
             "database.acquireTimeout=60s,database.statementTimeout=60s,requestTimeout=120s";
         Ok(format!(
-            "{patient},roles.api={api},roles.cleanup={cleanup},roles.readonly={readonly},roles.events={events}"
+            "{patient},adminKeysSecret.name=session-api-admins,roles.api={api},roles.cleanup={cleanup},roles.readonly={readonly},roles.events={events}"
         ))
     }
 
@@ -156,6 +167,41 @@ impl Release<'_> {
         kubectl.args(["--namespace", self.namespace.name()]);
         let forward = Forward::start(kubectl).await?;
         Ok(Phones { forward, client: Client::builder().no_proxy().build()? })
+    }
+
+    /// A heartbeat is seen in the table, and twice a minute in the log.
+    async fn present(&self, phones: &Phones, host: &Answer) -> Result<()> {
+        let seen = format!(
+            "SELECT last_seen_at::text FROM core.session_participants WHERE participant_id = '{}'",
+            host.text("/participant/id")
+        );
+        let before: String = self.database.scalar(&seen).await?;
+        ensure!(phones.beat(host).await? == 204);
+        wait::until("the heartbeat to be written down", PATIENCE, async || {
+            Ok((self.database.scalar::<String>(&seen).await? != before).then_some(()))
+        })
+        .await?;
+        wait::until("a line of presence in the log", PATIENCE, async || {
+            let logs = ["logs", "--prefix", "--selector", "app.kubernetes.io/name=session-api"];
+            let logs = self.namespace.kubectl(logs).await?;
+            Ok(logs.contains(r#""message":"presence: heard of by this replica""#).then_some(()))
+        })
+        .await
+    }
+
+    /// An invite into a session in which everybody has been silent for an hour.
+    async fn silent_links_end(&self, phones: &Phones, host: &Answer) -> Result<()> {
+        let invite = phones.invite(host).await?;
+        assert_eq!(phones.open(&invite).await?, 200);
+        let silent = |since: &str| {
+            format!(
+                "UPDATE core.session_participants SET last_seen_at = now() - interval '{since}' WHERE participant_id = '{}'",
+                host.text("/participant/id")
+            )
+        };
+        self.database.execute(&silent("61 minutes")).await?;
+        assert_eq!(phones.open(&invite).await?, 410);
+        self.database.execute(&silent("0 minutes")).await
     }
 
     /// Waits until its preflight has passed: with exactly these roles it may do its work.
@@ -212,12 +258,46 @@ impl Phones {
         Ok(answer)
     }
 
+    fn url(&self, host: &Answer, below: &str) -> String {
+        format!("{}/api/v1/sessions/{}{below}", self.forward.base(), host.text("/session/id"))
+    }
+
+    async fn beat(&self, host: &Answer) -> Result<u16> {
+        let request = self.client.put(self.url(host, "/participants/me/heartbeat"));
+        Ok(read(request.bearer_auth(host.text("/participant/token"))).await?.status)
+    }
+
+    async fn invite(&self, host: &Answer) -> Result<String> {
+        let request = self.client.post(self.url(host, "/invites"));
+        let answer = read(request.bearer_auth(host.text("/participant/token"))).await?;
+        ensure!(answer.status == 201, "{answer:?}");
+        Ok(answer.text("/invite/token").to_owned())
+    }
+
+    async fn open(&self, invite: &str) -> Result<u16> {
+        let url = format!("{}/api/v1/invites/{invite}", self.forward.base());
+        Ok(read(self.client.get(url)).await?.status)
+    }
+
+    async fn admin_sees_a_run(&self) -> Result<()> {
+        let see = async |path: &str| {
+            let url = format!("{}/api/v1{path}", self.forward.base());
+            read(self.client.get(url).bearer_auth(ADMIN_KEY)).await
+        };
+        let health = see("/admin/health").await?;
+        assert!(health.body["last_cleanup_at"].is_string(), "{health:?}");
+        // Those before the upgrade may have been there just now, too.
+        assert!(health.body["replicas"].as_array().is_some_and(|all| all.len() >= 2), "{health:?}");
+        let runs = see("/analytics/cleanup-runs?app=table_talk").await?;
+        let mut all = runs.body["runs"].as_array().context("a list")?.iter();
+        assert!(all.any(|run| run["expired_waiting"] == 1), "{runs:?}");
+        Ok(())
+    }
+
     /// The status by which the phone that made a session is told of it.
     async fn look(&self, made: &Answer) -> Result<u16> {
-        let id = made.text("/session/id");
-        let url = format!("{}/api/v1/sessions/{id}", self.forward.base());
-        let answer =
-            read(self.client.get(url).bearer_auth(made.text("/participant/token"))).await?;
+        let request = self.client.get(self.url(made, ""));
+        let answer = read(request.bearer_auth(made.text("/participant/token"))).await?;
         Ok(answer.status)
     }
 }

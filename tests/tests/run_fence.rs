@@ -181,6 +181,7 @@ async fn a_run_stops_when_another_has_taken_over_its_policy() -> Result<()> {
     Ok(())
 }
 
+/// Proves: L10.
 #[tokio::test]
 async fn five_runs_at_once_do_the_work_of_one() -> Result<()> {
     let database = witnessed().await?;

@@ -14,6 +14,8 @@ use crate::state::App;
 
 /// Sooner than what is believed runs out.
 const PERIOD: Duration = Duration::from_secs(4);
+/// How often the log says how many are there.
+const TOLD: Duration = Duration::from_secs(30);
 /// Of one statement.
 const MOST_BEATS: usize = 500;
 /// See [`MOST_BEATS`]; reading is quicker.
@@ -21,11 +23,16 @@ const MOST_READ: usize = 5000;
 
 /// Until the end. What came until then is written down.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
-    let mut is_last = false;
+    let (mut is_last, mut told) = (false, Instant::now());
     loop {
         if let Err(error) = round(&app).await {
             let error = Failure::from(error);
             tracing::warn!(%error, "heartbeats could not be written down, trying again");
+        }
+        if told.elapsed() >= TOLD {
+            told = Instant::now();
+            let participants = app.presence.remembered(told).len();
+            tracing::info!(participants, "presence: heard of by this replica");
         }
         if is_last {
             return;

@@ -98,6 +98,25 @@ mod tests {
         assert_eq!(found, ["README.md: there is no `cargo xtask deploy`"]);
     }
 
+    /// The first four are for architects, testers, developers and operators.
+    ///
+    /// Proves: A12, S10.
+    #[test]
+    fn the_readme_leads_to_the_page_of_everybody_who_works_with_it() {
+        let readme = workspace::read("README.md").expect("a README");
+        for page in [
+            "ARCHITECTURE.md",
+            "CONTRIBUTING.md",
+            "docs/session-api.md",
+            "docs/session-api-operations.md",
+            "docs/requirements.md",
+        ] {
+            assert!(readme.contains(&format!("]({page})")), "{page}");
+        }
+        let data = workspace::read("docs/session-api.md").expect("a page");
+        assert!(data.contains("](session-api-verify.sql)"));
+    }
+
     #[test]
     fn a_link_that_leads_nowhere_is_found_but_not_in_code() {
         let text = "[here](Cargo.toml#lints) [web](https://example.com) `[a](b)` [gone](gone.md)";

@@ -11,8 +11,8 @@ const HEAD: &str = "\
 # Requirements
 
 What three apps ask of their sessions and of the cleanup of them, by the ids that tests name in their
-doc comments: `/// Proves: G12, G14.` `cargo xtask check` fails when one of what is built has no test
-and is not among those that are owed. How the policies of [examples/](../examples) hold those of the cleanup
+doc comments: `/// Proves: G12, G14.` Figures are measured by benchmarks, and stand in
+[benchmarks.md](benchmarks.md). `cargo xtask check` fails when one of what is built has no test and is not among those that are owed. How the policies of [examples/](../examples) hold those of the cleanup
 is in [examples/README.md](../examples/README.md).
 ";
 

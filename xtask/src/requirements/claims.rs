@@ -1,4 +1,4 @@
-//! What the doc comments of tests say that they prove.
+//! What the doc comments of tests say that they prove, and those of benchmarks that they measure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,12 @@ use crate::workspace;
 
 /// What a sentence begins with that names ids.
 pub const MARK: &str = "Proves:";
+/// The same above a function of a benchmark: a figure to reach is no test's to judge.
+const MEASURED: &str = "Measures:";
+/// Where benchmarks are.
+const BENCHMARKS: &str = "xtask/src/bench";
 
-/// A test.
+/// A test or a benchmark.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Test {
     /// Its file, from the root.
@@ -23,7 +27,7 @@ pub struct Test {
 /// What the comments of all sources say.
 #[derive(Default)]
 pub struct Claims {
-    /// The tests that name an id.
+    /// The tests and benchmarks that name an id.
     pub proved: BTreeMap<Id, Vec<Test>>,
     /// What is wrong with comments.
     pub findings: Vec<String>,
@@ -43,16 +47,20 @@ impl Claims {
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         for (index, line) in lines.iter().enumerate() {
             let Some(comment) = line.strip_prefix("///").map(str::trim) else { continue };
-            if !comment.starts_with(MARK) {
-                continue;
-            }
+            let marks = [(MARK, Kind::Test), (MEASURED, Kind::Benchmark)];
+            let mark = marks.into_iter().find(|(mark, _)| comment.starts_with(mark));
+            let Some((mark, kind)) = mark else { continue };
             let place = format!("{}:{}", path.display(), index + 1);
-            let function = test_below(&lines[index..]);
+            let is_there = kind == Kind::Test || path.starts_with(BENCHMARKS);
+            let function = function_below(&lines[index..], kind).filter(|_| is_there);
             if function.is_none() {
-                let message = "this stands above no test that runs, so it proves nothing";
+                let message = match kind {
+                    Kind::Test => "this stands above no test that runs, so it proves nothing",
+                    Kind::Benchmark => "this stands above no function of a benchmark",
+                };
                 self.findings.push(format!("{place}: {message}"));
             }
-            for name in names(&lines[index..]) {
+            for name in names(&lines[index..], mark) {
                 match (promises.id(&name), function) {
                     (None, _) => {
                         self.findings.push(format!("{place}: there is no requirement {name}"));
@@ -68,19 +76,25 @@ impl Claims {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Test,
+    Benchmark,
+}
+
 /// The names from the mark to the end of its sentence, which may take several lines.
-fn names(lines: &[&str]) -> Vec<String> {
+fn names(lines: &[&str], mark: &str) -> Vec<String> {
     let comments = lines.iter().map_while(|line| line.strip_prefix("///"));
     let text = comments.collect::<Vec<_>>().join(" ");
-    let sentence = text.split_once(MARK).map_or("", |(_, after)| after);
+    let sentence = text.split_once(mark).map_or("", |(_, after)| after);
     let sentence = sentence.split_once('.').map_or(sentence, |(sentence, _)| sentence);
     sentence.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
-/// The function after these lines, which begin with a doc comment, when attributes between make a
-/// test of it, and none leaves it out.
-fn test_below<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    let mut tested = false;
+/// The function after these lines, which begin with a doc comment, when it is of this kind: attributes
+/// between make a test of it, and none leaves it out.
+fn function_below<'a>(lines: &[&'a str], kind: Kind) -> Option<&'a str> {
+    let mut fits = kind == Kind::Benchmark;
     for line in lines {
         if line.starts_with("//") || line.is_empty() {
             continue;
@@ -92,12 +106,12 @@ fn test_below<'a>(lines: &[&'a str]) -> Option<&'a str> {
         if attribute
             .is_some_and(|name| name.starts_with("test]") || name.starts_with("tokio::test"))
         {
-            tested = true;
+            fits = true;
         }
-        let function =
-            ["fn ", "async fn ", "pub fn "].iter().find_map(|begin| line.strip_prefix(begin));
+        let begins = ["fn ", "async fn ", "pub fn ", "pub async fn "];
+        let function = begins.iter().find_map(|begin| line.strip_prefix(begin));
         if let Some(function) = function {
-            return tested.then(|| function.split(['(', '<']).next().unwrap_or(function));
+            return fits.then(|| function.split(['(', '<']).next().unwrap_or(function));
         }
         // Else it is an attribute, or the rest of one that takes several lines.
         let ends_an_item = line.ends_with('{') || line.ends_with(';');
@@ -163,6 +177,19 @@ mod tests {
         }
         let inside = "#[test]\nfn t() {\n    // Proves: G12.\n    /* /// Proves: G13. */\n}\n";
         assert!(claims(inside).proved.is_empty());
+    }
+
+    #[test]
+    fn a_benchmark_measures_where_benchmarks_are() {
+        let text = "/// Measures: G5.\npub async fn measure(\n    args: &Args,\n) {}\n";
+        let promises = Promises::read().expect("promises");
+        let read = |path: &str| {
+            let mut claims = Claims::default();
+            claims.read(&promises, Path::new(path), text);
+            (claims.proved.len(), claims.findings.len())
+        };
+        assert_eq!(read("xtask/src/bench/api/mix.rs"), (1, 0));
+        assert_eq!(read("tests/src/wait.rs"), (0, 1));
     }
 
     #[test]

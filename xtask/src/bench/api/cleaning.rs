@@ -24,6 +24,8 @@ WHERE table_token LIKE 'old%';
 VACUUM ANALYZE";
 
 /// The mix alone, beside the policy, and alone again.
+///
+/// Measures: L10, S6.
 pub async fn measure(args: &Args, site: &Site, figures: &mut Figures) -> Result<()> {
     let (database, replica, party) = scene(site, "bench_cleaning").await?;
     for statement in OVERDUE.replace("$1", &args.overdue.to_string()).split(';') {

@@ -107,6 +107,8 @@ pub async fn scene(site: &Site, name: &str) -> Result<(Database, Replica, Arc<Pa
 }
 
 /// The mix between two runs of requests that ask the database nothing.
+///
+/// Measures: G5.
 pub async fn measure(args: &Args, site: &Site, figures: &mut Figures) -> Result<()> {
     let (_, replica, party) = scene(site, "bench_mix").await?;
     let length = Duration::from_secs(args.seconds);

@@ -53,6 +53,8 @@ const PATHS: [&str; 11] = [
 ];
 
 /// Fills a database, and asks.
+///
+/// Measures: S6.
 pub async fn measure(sessions: u32, site: &Site, figures: &mut Figures) -> Result<()> {
     let database = site.database("bench_queries").await?;
     fill(&database, sessions).await?;
