@@ -10,7 +10,7 @@ use crate::process::{cargo, run as finish};
 #[derive(clap::Args)]
 pub struct Args {
     /// Random requests of each operation, and sequences of requests: these are over 10,000 requests in all
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 200)]
     examples: u32,
     /// What they are made from; the same number makes the same requests
     #[arg(long, default_value_t = 1)]
