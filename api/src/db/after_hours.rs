@@ -118,7 +118,7 @@ pub async fn decline(
     declined: &str,
 ) -> Result<Uuid, sqlx::Error> {
     let decline = sqlx::query_scalar(DECLINE).bind(session).bind(user).bind(declined);
-    decline.persistent(false).fetch_one(connection).await
+    decline.fetch_one(connection).await
 }
 
 /// Notes a device.
@@ -128,7 +128,7 @@ pub async fn see_device(
     hash: &[u8],
 ) -> Result<Uuid, sqlx::Error> {
     let see = sqlx::query_scalar(SEE_DEVICE).bind(session).bind(hash);
-    see.persistent(false).fetch_one(connection).await
+    see.fetch_one(connection).await
 }
 
 /// Whether one of two has declined the other in this session.
@@ -138,7 +138,7 @@ pub async fn has_declined(
     [one, other]: &[String; 2],
 ) -> Result<bool, sqlx::Error> {
     let has = sqlx::query_scalar(HAS_DECLINED).bind(session).bind(one).bind(other);
-    has.persistent(false).fetch_one(connection).await
+    has.fetch_one(connection).await
 }
 
 /// Whether two match already.
@@ -148,7 +148,7 @@ pub async fn has_match(
     [one, other]: &[String; 2],
 ) -> Result<bool, sqlx::Error> {
     let has = sqlx::query_scalar(HAS_MATCH).bind(session).bind(one).bind(other);
-    has.persistent(false).fetch_one(connection).await
+    has.fetch_one(connection).await
 }
 
 /// Makes a match that lasts as long as its session does now.
@@ -158,7 +158,7 @@ pub async fn make_match(
     [one, other]: &[String; 2],
 ) -> Result<Match, sqlx::Error> {
     let make = sqlx::query_as(MAKE_MATCH).bind(session).bind(one).bind(other);
-    make.persistent(false).fetch_one(connection).await
+    make.fetch_one(connection).await
 }
 
 /// A match.
@@ -166,7 +166,7 @@ pub async fn find_match(
     connection: &mut PgConnection,
     id: Uuid,
 ) -> Result<Option<Match>, sqlx::Error> {
-    sqlx::query_as(FIND_MATCH).bind(id).persistent(false).fetch_optional(connection).await
+    sqlx::query_as(FIND_MATCH).bind(id).fetch_optional(connection).await
 }
 
 /// Saves a match under another id.
@@ -176,7 +176,7 @@ pub async fn save(
     saved_as: Uuid,
 ) -> Result<Match, sqlx::Error> {
     let save = sqlx::query_as(SAVE).bind(id).bind(saved_as);
-    save.persistent(false).fetch_one(connection).await
+    save.fetch_one(connection).await
 }
 
 /// Writes a message.
@@ -187,7 +187,7 @@ pub async fn write(
     body: &str,
 ) -> Result<Message, sqlx::Error> {
     let write = sqlx::query_as(WRITE).bind(in_match).bind(sender).bind(body);
-    write.persistent(false).fetch_one(connection).await
+    write.fetch_one(connection).await
 }
 
 /// What was written, oldest first.
@@ -201,7 +201,6 @@ pub async fn messages(
         .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))
         .bind(page.after.map(|(_, id)| id))
         .bind(page.read())
-        .persistent(false)
         .fetch_all(connection)
         .await
 }

@@ -29,7 +29,6 @@ pub async fn tell(
         .bind(actor.id.as_deref())
         .bind(actor.kind)
         .bind(&actor.network)
-        .persistent(false)
         .execute(connection)
         .await?;
     Ok(())
@@ -37,5 +36,5 @@ pub async fn tell(
 
 /// Epoch and number of a group's newest event: where a reader goes on.
 pub async fn head(connection: &mut PgConnection, group: Uuid) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as(HEAD).bind(group).persistent(false).fetch_one(connection).await
+    sqlx::query_as(HEAD).bind(group).fetch_one(connection).await
 }

@@ -136,12 +136,11 @@ pub async fn choose(
     if let Some(table_token) = place.table_token {
         // A unit separator stands in none of the three.
         let name = [place.app, table_token, place.context.unwrap_or_default()].join("\u{1f}");
-        sqlx::query(LOCK).bind(name).persistent(false).execute(&mut *connection).await?;
+        sqlx::query(LOCK).bind(name).execute(&mut *connection).await?;
         let active: Option<(Uuid, Option<Uuid>, f64)> = sqlx::query_as(ACTIVE)
             .bind(place.app)
             .bind(table_token)
             .bind(place.context)
-            .persistent(false)
             .fetch_optional(&mut *connection)
             .await?;
         if let Some((id, deck, idle)) = active {
@@ -154,7 +153,6 @@ pub async fn choose(
         .bind(place.app)
         .bind(place.table_token)
         .bind(place.context)
-        .persistent(false)
         .fetch_one(connection)
         .await?;
     Ok(Group { id, deck: Some(deck), idle_minutes: None })
@@ -165,7 +163,7 @@ pub async fn find(
     connection: &mut PgConnection,
     id: Uuid,
 ) -> Result<Option<group::Group>, sqlx::Error> {
-    sqlx::query_as(FIND).bind(id).persistent(false).fetch_optional(connection).await
+    sqlx::query_as(FIND).bind(id).fetch_optional(connection).await
 }
 
 /// The groups at a table whose sessions are live, newest first.
@@ -181,12 +179,11 @@ pub async fn list(
         .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))
         .bind(page.after.map(|(_, id)| id))
         .bind(page.read())
-        .persistent(false)
         .fetch_all(connection)
         .await
 }
 
 /// The deck of a group.
 pub async fn deck(connection: &mut PgConnection, group: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(DECK).bind(group).persistent(false).fetch_optional(connection).await
+    sqlx::query_scalar(DECK).bind(group).fetch_optional(connection).await
 }

@@ -55,8 +55,7 @@ pub enum Known {
 /// Takes a key.
 pub async fn take(connection: &mut PgConnection, key: &Key<'_>) -> Result<Known, sqlx::Error> {
     let name = [key.client, key.path, key.value].join("\u{1f}");
-    let is_ours: bool =
-        sqlx::query_scalar(LOCK).bind(name).persistent(false).fetch_one(&mut *connection).await?;
+    let is_ours: bool = sqlx::query_scalar(LOCK).bind(name).fetch_one(&mut *connection).await?;
     if !is_ours {
         return Ok(Known::Busy);
     }
@@ -64,7 +63,6 @@ pub async fn take(connection: &mut PgConnection, key: &Key<'_>) -> Result<Known,
         .bind(key.client)
         .bind(key.path)
         .bind(key.value)
-        .persistent(false)
         .fetch_optional(connection)
         .await?;
     Ok(answered.map_or(Known::New, |(hash, body)| Known::Answered(hash, body)))
@@ -84,7 +82,6 @@ pub async fn keep(
         .bind(request_hash)
         .bind(&body["session"])
         .bind(body)
-        .persistent(false)
         .execute(connection)
         .await?;
     Ok(())

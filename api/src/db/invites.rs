@@ -69,7 +69,6 @@ pub async fn create(
         .bind(by.session.id)
         .bind(token_hash.to_vec())
         .bind(by.participant.id)
-        .persistent(false)
         .fetch_one(connection)
         .await
 }
@@ -79,18 +78,18 @@ pub async fn find(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Invite>, sqlx::Error> {
-    let find = sqlx::query_as(FIND).bind(token_hash.to_vec()).persistent(false);
+    let find = sqlx::query_as(FIND).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
 /// Notes that it is told that an invite has expired. Whether nobody was faster.
 pub async fn expire(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let expire = sqlx::query(EXPIRE).bind(id).persistent(false);
+    let expire = sqlx::query(EXPIRE).bind(id);
     Ok(expire.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Somebody came by it.
 pub async fn count(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(COUNT).bind(id).persistent(false).execute(connection).await?;
+    sqlx::query(COUNT).bind(id).execute(connection).await?;
     Ok(())
 }

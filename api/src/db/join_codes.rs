@@ -142,7 +142,7 @@ pub async fn find(
     connection: &mut PgConnection,
     lookups: &[Vec<u8>],
 ) -> Result<Option<FoundCode>, sqlx::Error> {
-    sqlx::query_as(FIND).bind(lookups).persistent(false).fetch_optional(connection).await
+    sqlx::query_as(FIND).bind(lookups).fetch_optional(connection).await
 }
 
 /// Uses a code; nothing where somebody was faster.
@@ -151,7 +151,7 @@ pub async fn use_up(
     session: Uuid,
     hash: &[u8],
 ) -> Result<Option<Session>, sqlx::Error> {
-    let used = sqlx::query_as(USE).bind(session).bind(hash).persistent(false);
+    let used = sqlx::query_as(USE).bind(session).bind(hash);
     used.fetch_optional(connection).await
 }
 
@@ -160,7 +160,7 @@ pub async fn expire(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<Option<Session>, sqlx::Error> {
-    sqlx::query_as(EXPIRE).bind(session).persistent(false).fetch_optional(connection).await
+    sqlx::query_as(EXPIRE).bind(session).fetch_optional(connection).await
 }
 
 /// Whether another session waits with this code, under whichever key.
@@ -168,7 +168,7 @@ pub async fn is_live(
     connection: &mut PgConnection,
     lookups: &[Vec<u8>],
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(IS_LIVE).bind(lookups).persistent(false).fetch_one(connection).await
+    sqlx::query_scalar(IS_LIVE).bind(lookups).fetch_one(connection).await
 }
 
 /// Gives a session a new code in place of its old one; nothing where that code is taken.
@@ -184,7 +184,6 @@ pub async fn issue(
         .bind(code.salt.as_slice())
         .bind(&code.key_id)
         .bind(&code.lookup)
-        .persistent(false)
         .fetch_one(&mut *attempt)
         .await;
     match issued {
@@ -202,7 +201,7 @@ pub async fn issue(
 
 /// Makes a code void.
 pub async fn revoke(connection: &mut PgConnection, session: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REVOKE).bind(session).persistent(false).execute(connection).await?;
+    sqlx::query(REVOKE).bind(session).execute(connection).await?;
     Ok(())
 }
 
@@ -211,7 +210,7 @@ pub async fn count_misuse(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(COUNT_MISUSE).bind(session).persistent(false).fetch_one(connection).await
+    sqlx::query_scalar(COUNT_MISUSE).bind(session).fetch_one(connection).await
 }
 
 /// The sessions that wait at a table, locked until the end of the transaction.
@@ -219,10 +218,10 @@ pub async fn waiting_at(
     connection: &mut PgConnection,
     table_token: &str,
 ) -> Result<Vec<Session>, sqlx::Error> {
-    sqlx::query_as(WAITING_AT).bind(table_token).persistent(false).fetch_all(connection).await
+    sqlx::query_as(WAITING_AT).bind(table_token).fetch_all(connection).await
 }
 
 /// How many wrong codes were tried in the last minute, counted up to a bound.
 pub async fn count_wrong(connection: &mut PgConnection, bound: i64) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(COUNT_WRONG).bind(bound).persistent(false).fetch_one(connection).await
+    sqlx::query_scalar(COUNT_WRONG).bind(bound).fetch_one(connection).await
 }

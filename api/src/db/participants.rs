@@ -168,7 +168,6 @@ pub async fn join(
         .bind(newcomer.role)
         .bind(newcomer.token_hash.as_slice())
         .bind(newcomer.user_id)
-        .persistent(false)
         .fetch_one(connection)
         .await
 }
@@ -178,7 +177,7 @@ pub async fn find(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Member>, sqlx::Error> {
-    let find = sqlx::query_as(FIND).bind(token_hash.to_vec()).persistent(false);
+    let find = sqlx::query_as(FIND).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
@@ -187,7 +186,7 @@ pub async fn find_and_lock(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Member>, sqlx::Error> {
-    let find = sqlx::query_as(FIND_AND_LOCK).bind(token_hash.to_vec()).persistent(false);
+    let find = sqlx::query_as(FIND_AND_LOCK).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
@@ -196,12 +195,12 @@ pub async fn list(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<Vec<Participant>, sqlx::Error> {
-    sqlx::query_as(LIST).bind(session).persistent(false).fetch_all(connection).await
+    sqlx::query_as(LIST).bind(session).fetch_all(connection).await
 }
 
 /// Somebody leaves.
 pub async fn leave(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(LEAVE).bind(id).persistent(false).execute(connection).await?;
+    sqlx::query(LEAVE).bind(id).execute(connection).await?;
     Ok(())
 }
 
@@ -212,18 +211,18 @@ pub async fn disconnect(
     participant: Option<Uuid>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
     let disconnect = sqlx::query_scalar(DISCONNECT).bind(session).bind(participant);
-    disconnect.persistent(false).fetch_all(connection).await
+    disconnect.fetch_all(connection).await
 }
 
 /// Somebody is there.
 pub async fn see(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(SEE).bind(id).persistent(false).execute(connection).await?;
+    sqlx::query(SEE).bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Somebody is there again whom cleanup has marked as gone. Whether they still were.
 pub async fn reconnect(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let reconnect = sqlx::query(RECONNECT).bind(id).persistent(false);
+    let reconnect = sqlx::query(RECONNECT).bind(id);
     Ok(reconnect.execute(connection).await?.rows_affected() > 0)
 }
 
@@ -233,7 +232,7 @@ pub async fn set_ready(
     id: Uuid,
     ready: bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(SET_READY).bind(id).bind(ready).persistent(false).execute(connection).await?;
+    sqlx::query(SET_READY).bind(id).bind(ready).execute(connection).await?;
     Ok(())
 }
 
@@ -243,7 +242,7 @@ pub async fn find_user(
     session: Uuid,
     user_id: &str,
 ) -> Result<bool, sqlx::Error> {
-    let find = sqlx::query_scalar(FIND_USER).bind(session).bind(user_id).persistent(false);
+    let find = sqlx::query_scalar(FIND_USER).bind(session).bind(user_id);
     find.fetch_one(connection).await
 }
 
@@ -252,5 +251,5 @@ pub async fn count_ready(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as(COUNT_READY).bind(session).persistent(false).fetch_one(connection).await
+    sqlx::query_as(COUNT_READY).bind(session).fetch_one(connection).await
 }

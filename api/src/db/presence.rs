@@ -46,7 +46,7 @@ pub async fn write(
     participants: &[Uuid],
     ages: Vec<f64>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let write = sqlx::query_scalar(WRITE).bind(participants).bind(ages).persistent(false);
+    let write = sqlx::query_scalar(WRITE).bind(participants).bind(ages);
     write.fetch_all(connection).await
 }
 
@@ -55,11 +55,11 @@ pub async fn good(
     connection: &mut PgConnection,
     participants: &[Uuid],
 ) -> Result<Vec<(Uuid, f64)>, sqlx::Error> {
-    sqlx::query_as(GOOD).bind(participants).persistent(false).fetch_all(connection).await
+    sqlx::query_as(GOOD).bind(participants).fetch_all(connection).await
 }
 
 /// A replica is there.
 pub async fn report(connection: &mut PgConnection, replica: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REPORT).bind(replica).persistent(false).execute(connection).await?;
+    sqlx::query(REPORT).bind(replica).execute(connection).await?;
     Ok(())
 }

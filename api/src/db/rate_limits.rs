@@ -85,18 +85,13 @@ pub async fn reserve(
         .bind(key)
         .bind(limit.tries)
         .bind(limit.seconds)
-        .persistent(false)
         .fetch_optional(&mut *connection)
         .await?;
     if let Some((at, left, reset)) = taken {
         return Ok(Reserved::Taken(Try { at: at.into(), left, reset }));
     }
-    let wait: Option<f64> = sqlx::query_scalar(WAIT)
-        .bind(key)
-        .bind(limit.seconds)
-        .persistent(false)
-        .fetch_one(connection)
-        .await?;
+    let wait: Option<f64> =
+        sqlx::query_scalar(WAIT).bind(key).bind(limit.seconds).fetch_one(connection).await?;
     Ok(Reserved::Denied(wait.unwrap_or_default()))
 }
 
@@ -107,12 +102,12 @@ pub async fn give_back(
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let at = jiff_sqlx::Timestamp::from(at);
-    sqlx::query(GIVE_BACK).bind(key).bind(at).persistent(false).execute(connection).await?;
+    sqlx::query(GIVE_BACK).bind(key).bind(at).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets every try.
 pub async fn forget(connection: &mut PgConnection, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(FORGET).bind(key).persistent(false).execute(connection).await?;
+    sqlx::query(FORGET).bind(key).execute(connection).await?;
     Ok(())
 }

@@ -182,14 +182,13 @@ pub async fn create(
         .bind(code.map(|code| code.key_id.as_str()))
         .bind(code.map(|code| code.lookup.as_slice()))
         .bind(draft.user_id)
-        .persistent(false)
         .fetch_optional(connection)
         .await
 }
 
 /// A session, locked until the end of the transaction.
 pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Session>, sqlx::Error> {
-    sqlx::query_as(LOCK).bind(id).persistent(false).fetch_optional(connection).await
+    sqlx::query_as(LOCK).bind(id).fetch_optional(connection).await
 }
 
 /// What of a session can be changed.
@@ -217,29 +216,28 @@ pub async fn change(
         .bind(is_changed)
         .bind(title)
         .bind(f64::from(change.extend))
-        .persistent(false)
         .fetch_one(connection)
         .await
 }
 
 /// Ends a session.
 pub async fn end(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
-    sqlx::query_as(END).bind(id).persistent(false).fetch_one(connection).await
+    sqlx::query_as(END).bind(id).fetch_one(connection).await
 }
 
 /// Brings a session back.
 pub async fn recover(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
-    sqlx::query_as(RECOVER).bind(id).persistent(false).fetch_one(connection).await
+    sqlx::query_as(RECOVER).bind(id).fetch_one(connection).await
 }
 
 /// Marks a session as deleted: nobody sees it any more, and a policy removes the row.
 pub async fn remove(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REMOVE).bind(id).persistent(false).execute(connection).await?;
+    sqlx::query(REMOVE).bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Says that somebody did something in it.
 pub async fn touch(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(TOUCH).bind(id).persistent(false).execute(connection).await?;
+    sqlx::query(TOUCH).bind(id).execute(connection).await?;
     Ok(())
 }

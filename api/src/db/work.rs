@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Postgres, Transaction};
+use sqlx::{Connection as _, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -19,6 +19,13 @@ const IDLE: &str = "5s";
 /// How long a connection may take to open. That is longer than a request waits: it is then there for the
 /// next one, where attempts that are given up again and again would open none on a busy machine.
 const OPENING: Duration = Duration::from_secs(10);
+/// A connection that was at work just now is there still: to ask it would be a way to the server and back for
+/// each request.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// More than there are: a statement is parsed and planned once for a connection, which is half of what a
+/// request costs the database. A pooler that stands between has to know of it (PgBouncer from 1.21 on, with
+/// `max_prepared_statements`).
+const STATEMENTS_KEPT: usize = 256;
 /// How long the start waits for all of them.
 const OPENING_ALL: Duration = Duration::from_secs(5);
 
@@ -55,7 +62,16 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(size.connections)
             .acquire_timeout(OPENING)
-            .connect_lazy_with(options);
+            .test_before_acquire(false)
+            .before_acquire(|connection, known| {
+                Box::pin(async move {
+                    if known.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options.statement_cache_capacity(STATEMENTS_KEPT));
         let places = usize::try_from(size.connections).unwrap_or(usize::MAX);
         Self {
             pool,
@@ -115,7 +131,6 @@ impl Database {
             sqlx::query_as(BEGIN)
                 .bind(statement_timeout)
                 .bind(IDLE)
-                .persistent(false)
                 .fetch_one(&mut *transaction)
                 .await?;
         Ok(Work { transaction, now: now.into(), _place: place })
