@@ -9,7 +9,7 @@ use crate::group;
 use crate::query::Page;
 
 /// All of them, for [`super::STATEMENTS`].
-pub const STATEMENTS: &[&str] = &[LOCK, ACTIVE, CREATE, FIND, LIST, DECK];
+pub const STATEMENTS: &[&str] = &[LOCK, ACTIVE, CREATE, FIND, LIST];
 
 /// Held until the end of the transaction: of two parties that sit down at once the second sees the first.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
@@ -42,11 +42,6 @@ WITH made AS (
 INSERT INTO core.deck_sessions (session_group_id)
 VALUES ($1)
 RETURNING deck_context_id";
-
-const DECK: &str = "
-SELECT deck_context_id
-FROM core.deck_sessions
-WHERE session_group_id = $1";
 
 /// A group with its sessions that are live; each group is looked at once.
 macro_rules! groups {
@@ -181,9 +176,4 @@ pub async fn list(
         .bind(page.read())
         .fetch_all(connection)
         .await
-}
-
-/// The deck of a group.
-pub async fn deck(connection: &mut PgConnection, group: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
-    sqlx::query_scalar(DECK).bind(group).fetch_optional(connection).await
 }

@@ -62,12 +62,15 @@ const FIND_AND_LOCK: &str = concat!(
      FOR UPDATE"
 );
 
+/// Those who are there, and beside each of them the group; a row without one where nobody is.
 const LIST: &str = concat!(
     "SELECT ",
     participant_columns!(),
-    " FROM core.session_participants AS p
-     WHERE p.session_id = $1
-       AND p.left_at IS NULL
+    ", d.deck_context_id, g.epoch, g.last_seq
+     FROM core.session_groups AS g
+     LEFT JOIN core.deck_sessions AS d ON d.session_group_id = g.session_group_id
+     LEFT JOIN core.session_participants AS p ON p.session_id = $1 AND p.left_at IS NULL
+     WHERE g.session_group_id = $2
      ORDER BY p.joined_at, p.participant_id"
 );
 
@@ -190,12 +193,33 @@ pub async fn find_and_lock(
     find.fetch_optional(connection).await
 }
 
-/// Those who have not left.
+/// What a session has around it.
+pub struct Present {
+    /// Who has not left, in the order in which they came.
+    pub participants: Vec<Participant>,
+    /// What cards are drawn for, where there are cards.
+    pub deck: Option<Uuid>,
+    /// Of the last event of the group: epoch and number.
+    pub head: (i64, i64),
+}
+
+/// Those who are there, with what is of their group.
 pub async fn list(
     connection: &mut PgConnection,
     session: Uuid,
-) -> Result<Vec<Participant>, sqlx::Error> {
-    sqlx::query_as(LIST).bind(session).fetch_all(connection).await
+    group: Uuid,
+) -> Result<Present, sqlx::Error> {
+    let rows = sqlx::query(LIST).bind(session).bind(group).fetch_all(connection).await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let is_somebody = |row: &&PgRow| {
+        row.try_get::<Option<Uuid>, _>("participant_id").is_ok_and(|id| id.is_some())
+    };
+    let participants = rows.iter().filter(is_somebody).map(Participant::from_row);
+    Ok(Present {
+        participants: participants.collect::<Result<_, _>>()?,
+        deck: first.try_get("deck_context_id")?,
+        head: (first.try_get("epoch")?, first.try_get("last_seq")?),
+    })
 }
 
 /// Somebody leaves.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
@@ -29,14 +31,21 @@ const STATEMENTS_KEPT: usize = 256;
 /// How long the start waits for all of them.
 const OPENING_ALL: Duration = Duration::from_secs(5);
 
+/// The time in microseconds, and the settings of a transaction.
 const BEGIN: &str = "
 SELECT
-  now(),
+  CAST(extract(epoch FROM now()) * 1000000 AS bigint),
   set_config('search_path', 'pg_catalog', TRUE),
   set_config('timezone', 'UTC', TRUE),
   set_config('client_min_messages', 'error', TRUE),
-  set_config('statement_timeout', $1, TRUE),
-  set_config('idle_in_transaction_session_timeout', $2, TRUE)";
+  set_config('statement_timeout', 'STATEMENT_TIMEOUT', TRUE),
+  set_config('idle_in_transaction_session_timeout', 'IDLE_TIMEOUT', TRUE)";
+
+/// [`BEGIN`] with its transaction, in one message: each way to the server and back counts.
+fn begin(statement_timeout: &str) -> String {
+    let settings = BEGIN.replace("STATEMENT_TIMEOUT", statement_timeout);
+    format!("BEGIN;{}", settings.replace("IDLE_TIMEOUT", IDLE))
+}
 
 /// The connections of this process.
 pub struct Database {
@@ -45,7 +54,9 @@ pub struct Database {
     places: Arc<Semaphore>,
     size: u32,
     patience: Duration,
-    statement_timeout: String,
+    begin: String,
+    begin_long: String,
+    begin_patiently: String,
 }
 
 /// What a pool is made of.
@@ -78,7 +89,9 @@ impl Database {
             places: Arc::new(Semaphore::new(places)),
             size: size.connections,
             patience: size.patience,
-            statement_timeout: format!("{}ms", statement_timeout.as_millis()),
+            begin: begin(&format!("{}ms", statement_timeout.as_millis())),
+            begin_long: begin("4s"),
+            begin_patiently: begin("30s"),
         }
     }
 
@@ -106,44 +119,44 @@ impl Database {
 
     /// Begins the work of a request. It is undone unless it is committed.
     pub async fn begin(&self) -> Result<Work, sqlx::Error> {
-        self.begin_for(&self.statement_timeout).await
+        self.begin_by(&self.begin).await
     }
 
     /// Begins work that counts: it may take nearly as long as a request.
     pub async fn begin_long(&self) -> Result<Work, sqlx::Error> {
-        self.begin_for("4s").await
+        self.begin_by(&self.begin_long).await
     }
 
     /// Begins work that no client waits for.
     pub async fn begin_patiently(&self) -> Result<Work, sqlx::Error> {
-        self.begin_for("30s").await
+        self.begin_by(&self.begin_patiently).await
     }
 
-    async fn begin_for(&self, statement_timeout: &str) -> Result<Work, sqlx::Error> {
+    async fn begin_by(&self, begin: &str) -> Result<Work, sqlx::Error> {
         let place = Arc::clone(&self.places).acquire_owned();
         // That others are at work is what a request waits for so long, and no longer. A database or a machine
         // that is slow to begin is no crowd: the time of the request is its limit.
         let place = tokio::time::timeout(self.patience, place).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-        let (mut transaction, place) = self.transaction(place).await?;
-        let (now, ..): (jiff_sqlx::Timestamp, String, String, String, String, String) =
-            sqlx::query_as(BEGIN)
-                .bind(statement_timeout)
-                .bind(IDLE)
-                .fetch_one(&mut *transaction)
-                .await?;
-        Ok(Work { transaction, now: now.into(), _place: place })
-    }
-
-    /// In a task of its own: who gives up leaves behind a connection that is open.
-    async fn transaction(
-        &self,
-        place: OwnedSemaphorePermit,
-    ) -> Result<(Transaction<'static, Postgres>, OwnedSemaphorePermit), sqlx::Error> {
-        let pool = self.pool.clone();
-        let begin = tokio::spawn(async move { pool.begin().await.map(|begun| (begun, place)) });
-        begin.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+        let (pool, begin) = (self.pool.clone(), begin.to_owned());
+        // In a task of its own: who gives up leaves behind a connection that is open, and no transaction.
+        let work = tokio::spawn(async move {
+            let mut open = Open { connection: pool.acquire().await?, _place: place };
+            let row = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_one(&mut *open.connection).await;
+            let now = row.and_then(|row| row.try_get(0));
+            let now = now.and_then(|now| {
+                Timestamp::from_microsecond(now).map_err(|error| sqlx::Error::Decode(error.into()))
+            });
+            match now {
+                Ok(now) => Ok(Work { open: Some(open), now }),
+                Err(error) => {
+                    open.undo().await;
+                    Err(error)
+                }
+            }
+        });
+        work.await.map_err(|_| sqlx::Error::WorkerCrashed)?
     }
 
     /// Connections that are open, and those of them that have nothing to do.
@@ -158,22 +171,51 @@ impl Database {
 }
 
 /// A transaction, and the database's time at its begin: the time by which everything in it is judged.
+///
+/// It is our own, since the pool's takes two ways to the server and back to begin.
 pub struct Work {
-    transaction: Transaction<'static, Postgres>,
+    /// Until it ends.
+    open: Option<Open>,
     /// Database time.
     pub now: Timestamp,
+}
+
+struct Open {
+    connection: PoolConnection<Postgres>,
     /// Given back after the transaction.
     _place: OwnedSemaphorePermit,
+}
+
+impl Open {
+    /// A connection of which nobody knows what it is in the midst of is not used again.
+    async fn undo(mut self) {
+        if sqlx::raw_sql("ROLLBACK").execute(&mut *self.connection).await.is_err() {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl Work {
     /// What statements run on.
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
+        match &mut self.open {
+            Some(open) => &mut open.connection,
+            None => unreachable!("only `commit` takes it, and nothing is left to ask then"),
+        }
     }
 
     /// Makes it last.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
+        self.open = None;
+        Ok(())
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let (Some(open), Ok(runtime)) = (self.open.take(), Handle::try_current()) {
+            runtime.spawn(open.undo());
+        }
     }
 }

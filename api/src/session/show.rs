@@ -8,7 +8,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::answer;
-use crate::db::{Work, events, groups, participants};
+use crate::db::Work;
+use crate::db::participants::{self, Present};
 use crate::participant::{Access, Member};
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId, Standing};
@@ -32,12 +33,11 @@ pub async fn show(
 /// A session with all that its participants see.
 pub async fn snapshot(work: &mut Work, session: &Session) -> Result<Value, Problem> {
     let now = work.now;
-    let deck = groups::deck(work.connection(), session.group).await?;
-    let (epoch, seq) = events::head(work.connection(), session.group).await?;
-    let present = participants::list(work.connection(), session.id).await?;
+    let Present { participants, deck, head: (epoch, seq) } =
+        participants::list(work.connection(), session.id, session.group).await?;
     Ok(json!({
         "session": session.shown(now),
-        "participants": present.iter().map(|one| one.shown(now)).collect::<Vec<_>>(),
+        "participants": participants.iter().map(|one| one.shown(now)).collect::<Vec<_>>(),
         "group": {
             "id": session.group.to_string(),
             "deck_context_id": deck.map(|deck| deck.to_string()),
