@@ -142,21 +142,19 @@ impl Database {
         let (pool, begin) = (self.pool.clone(), begin.to_owned());
         // In a task of its own: who gives up leaves behind a connection that is open, and no transaction.
         let work = tokio::spawn(async move {
-            let mut open = Open { connection: pool.acquire().await?, _place: place };
-            let row = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_one(&mut *open.connection).await;
-            let now = row.and_then(|row| row.try_get(0));
-            let now = now.and_then(|now| {
-                Timestamp::from_microsecond(now).map_err(|error| sqlx::Error::Decode(error.into()))
-            });
-            match now {
-                Ok(now) => Ok(Work { open: Some(open), now }),
-                Err(error) => {
-                    open.undo().await;
-                    Err(error)
-                }
-            }
+            let open = Open { connection: pool.acquire().await?, _place: place };
+            let mut work = Work { open: Some(open), now: Timestamp::UNIX_EPOCH };
+            work.start(begin).await?;
+            Ok(work)
         });
         work.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
+    /// Makes work last, and goes on with more on the same connection: whoever has come so far does not stand in
+    /// the queue again.
+    pub async fn commit_and_begin(&self, mut work: Work) -> Result<Work, sqlx::Error> {
+        work.start(format!("COMMIT;{}", self.begin)).await?;
+        Ok(work)
     }
 
     /// Connections that are open, and those of them that have nothing to do.
@@ -196,6 +194,14 @@ impl Open {
 }
 
 impl Work {
+    /// Sends what begins it, whose answer is the time.
+    async fn start(&mut self, begin: String) -> Result<(), sqlx::Error> {
+        let row = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_one(self.connection()).await?;
+        let now = Timestamp::from_microsecond(row.try_get(0)?);
+        self.now = now.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(())
+    }
+
     /// What statements run on.
     pub fn connection(&mut self) -> &mut PgConnection {
         match &mut self.open {

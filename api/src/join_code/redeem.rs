@@ -67,9 +67,8 @@ pub async fn redeem(
     let client = Client::find(peer, &headers, app.proxies);
     let actor = Actor::nobody(client);
     let key = format!("{}:{}", LIMIT.name, client.key());
-    let taken = take_try(&app, &request, &key, &actor).await?;
+    let (mut work, taken) = take_try(&app, &request, &key, &actor).await?;
 
-    let mut work = app.database.begin().await?;
     let verdict = judge(&app, &mut work, &request, &actor).await?;
     let (what, code) = match verdict {
         Verdict::Right(session) => {
@@ -90,7 +89,12 @@ pub async fn redeem(
 }
 
 /// Takes a try, for good: in a transaction of its own, so that no other waits for what comes of it.
-async fn take_try(app: &App, request: &Request, key: &str, actor: &Actor) -> Result<Try, Problem> {
+async fn take_try(
+    app: &App,
+    request: &Request,
+    key: &str,
+    actor: &Actor,
+) -> Result<(Work, Try), Problem> {
     if let Some(wait) = app.blocked.seconds_left(key, Instant::now()) {
         app.metrics.tried(CodeTry::Limited);
         return Err(quota(LIMIT, wait));
@@ -98,18 +102,17 @@ async fn take_try(app: &App, request: &Request, key: &str, actor: &Actor) -> Res
     let mut work = app.database.begin().await?;
     demand_table(&mut work, request).await?;
     let reserved = rate_limits::reserve(work.connection(), key, LIMIT).await?;
-    let taken = match reserved {
-        Reserved::Taken(taken) => Ok(taken),
+    match reserved {
+        Reserved::Taken(taken) => Ok((app.database.commit_and_begin(work).await?, taken)),
         Reserved::Denied(wait) => {
             app.metrics.tried(CodeTry::Limited);
             app.blocked.block(key.to_owned(), wait, Instant::now());
             let event = Event::failed_code(request.table_token.as_deref(), None, "rate_limited");
             events::tell(work.connection(), &[event], actor).await?;
+            work.commit().await?;
             Err(quota(LIMIT, wait))
         }
-    };
-    work.commit().await?;
-    taken
+    }
 }
 
 /// While many codes are guessed, one that may be for any table finds somebody too soon.
