@@ -1,7 +1,6 @@
 //! `POST /api/v1/sessions`: somebody begins a session and is its host.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -90,7 +89,6 @@ pub async fn create(
     let request = Request::read(fields)?;
 
     let mut work = app.database.begin().await?;
-    let begun = Instant::now();
     let key =
         idempotency_key.as_deref().map(|value| Key { client: &client_key, path: PATH, value });
     if let Some(key) = &key {
@@ -112,11 +110,7 @@ pub async fn create(
         idempotency_keys::keep(work.connection(), key, &digest, &body).await?;
     }
     let answer = answered(shown(&made, &work, false), &work);
-    let left = made.session.expires_at.duration_since(work.now);
     work.commit().await?;
-    // Its first heartbeats need not ask for what is known here.
-    let (participant, left) = (made.host.id, Duration::try_from(left).unwrap_or_default());
-    app.presence.learn(made.token.hash(), (made.session.id, participant), left, begun);
     Ok(answer)
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::Args;
@@ -49,7 +49,10 @@ impl Party {
             let text = |pointer: &str| made.pointer(pointer).and_then(Value::as_str);
             let session = text("/session/id").context("a session has an id")?.to_owned();
             let token = text("/participant/token").context("and its host a token")?.to_owned();
-            party.phones.push(Phone { session, token });
+            let phone = Phone { session, token };
+            // It has been there for a while: the first heartbeat of a phone is asked for in the database.
+            ensure!(party.beat(base, &phone).send().await?.status().is_success(), "a heartbeat");
+            party.phones.push(phone);
         }
         Ok(Arc::new(party))
     }
@@ -63,6 +66,14 @@ impl Party {
             .json(&body)
     }
 
+    fn beat(&self, base: &str, phone: &Phone) -> RequestBuilder {
+        let path = format!("/api/v1/sessions/{}/participants/me/heartbeat", phone.session);
+        self.client
+            .put(format!("{base}{path}"))
+            .bearer_auth(&phone.token)
+            .header("x-forwarded-for", address())
+    }
+
     /// Of a hundred: 60 heartbeats, 27 looks, 6 who are ready, 5 sessions, 2 who join.
     pub async fn ask(&self, base: &str, number: u64) -> Outcome {
         let phone = &self.phones[usize::try_from(number).unwrap_or_default() % self.phones.len()];
@@ -70,7 +81,7 @@ impl Party {
         let me = format!("{session}/participants/me");
         // Not in blocks: each hundred is stirred.
         let request = match number.wrapping_mul(61) % 100 {
-            0..60 => self.client.request(Method::PUT, format!("{me}/heartbeat")),
+            0..60 => return Outcome::of(self.beat(base, phone)).await,
             60..87 => self.client.get(&session),
             87..93 => self
                 .client
