@@ -46,12 +46,12 @@ async fn sessions_made_over_http_are_cleaned_by_a_job_and_the_run_is_told() -> R
             let notes = release.helm("install", &values).await?;
             ensure!(notes.contains("Nothing cleans up behind it"), "{notes}");
             let phones = release.phones().await?;
-            let waiting = phones.create("table_042").await?;
-            let idle = phones.create("table_043").await?;
-            let alive = phones.create("table_044").await?;
+            let waiting = phones.wait_at("table_042").await?;
+            let idle = phones.wait_at("table_043").await?;
+            let alive = phones.wait_at("table_044").await?;
             database.execute(VERIFY).await.context("the schema is not whole")?;
             release.present(&phones, &alive).await?;
-            release.silent_links_end(&phones, &alive).await?;
+            release.silent_links_end(&phones).await?;
             // As if time had passed; it is judged by the database's.
             let past = format!(
                 "UPDATE core.sessions SET pairing_expires_at = now() - interval '1 minute' WHERE session_id = '{}';
@@ -190,18 +190,18 @@ impl Release<'_> {
     }
 
     /// An invite into a session in which everybody has been silent for an hour.
-    async fn silent_links_end(&self, phones: &Phones, host: &Answer) -> Result<()> {
-        let invite = phones.invite(host).await?;
+    async fn silent_links_end(&self, phones: &Phones) -> Result<()> {
+        let reading = json!({"app": "tarot", "mode": "single", "title": "Cups"});
+        let host = phones.create(reading).await?;
+        let invite = phones.invite(&host).await?;
         assert_eq!(phones.open(&invite).await?, 200);
-        let silent = |since: &str| {
-            format!(
-                "UPDATE core.session_participants SET last_seen_at = now() - interval '{since}' WHERE participant_id = '{}'",
-                host.text("/participant/id")
-            )
-        };
-        self.database.execute(&silent("61 minutes")).await?;
+        let silent = format!(
+            "UPDATE core.session_participants SET last_seen_at = now() - interval '61 minutes' WHERE participant_id = '{}'",
+            host.text("/participant/id")
+        );
+        self.database.execute(&silent).await?;
         assert_eq!(phones.open(&invite).await?, 410);
-        self.database.execute(&silent("0 minutes")).await
+        Ok(())
     }
 
     /// Waits until its preflight has passed: with exactly these roles it may do its work.
@@ -250,9 +250,12 @@ struct Phones {
 }
 
 impl Phones {
-    async fn create(&self, table: &str) -> Result<Answer> {
+    async fn wait_at(&self, table: &str) -> Result<Answer> {
+        self.create(json!({"app": "table_talk", "mode": "dual", "table_token": table})).await
+    }
+
+    async fn create(&self, body: Value) -> Result<Answer> {
         let url = format!("{}/api/v1/sessions", self.forward.base());
-        let body = json!({"app": "table_talk", "mode": "dual", "table_token": table});
         let answer = read(self.client.post(url).json(&body)).await?;
         ensure!(answer.status == 201, "{answer:?}");
         Ok(answer)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _};
+use sqlx::{Connection as _, Postgres, Row as _};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -41,10 +41,11 @@ SELECT
   set_config('statement_timeout', 'STATEMENT_TIMEOUT', TRUE),
   set_config('idle_in_transaction_session_timeout', 'IDLE_TIMEOUT', TRUE)";
 
-/// [`BEGIN`] with its transaction, in one message: each way to the server and back counts.
-fn begin(statement_timeout: &str) -> String {
+/// [`BEGIN`] with its transaction, in one message: each way to the server and back counts. Made once, for as long
+/// as the process lives.
+fn begin(before: &str, statement_timeout: &str) -> &'static str {
     let settings = BEGIN.replace("STATEMENT_TIMEOUT", statement_timeout);
-    format!("BEGIN;{}", settings.replace("IDLE_TIMEOUT", IDLE))
+    format!("{before}BEGIN;{}", settings.replace("IDLE_TIMEOUT", IDLE)).leak()
 }
 
 /// The connections of this process.
@@ -54,9 +55,10 @@ pub struct Database {
     places: Arc<Semaphore>,
     size: u32,
     patience: Duration,
-    begin: String,
-    begin_long: String,
-    begin_patiently: String,
+    begin: &'static str,
+    commit_and_begin: &'static str,
+    begin_long: &'static str,
+    begin_patiently: &'static str,
 }
 
 /// What a pool is made of.
@@ -83,15 +85,17 @@ impl Database {
                 })
             })
             .connect_lazy_with(options.statement_cache_capacity(STATEMENTS_KEPT));
+        let brief = format!("{}ms", statement_timeout.as_millis());
         let places = usize::try_from(size.connections).unwrap_or(usize::MAX);
         Self {
             pool,
             places: Arc::new(Semaphore::new(places)),
             size: size.connections,
             patience: size.patience,
-            begin: begin(&format!("{}ms", statement_timeout.as_millis())),
-            begin_long: begin("4s"),
-            begin_patiently: begin("30s"),
+            begin: begin("", &brief),
+            commit_and_begin: begin("COMMIT;", &brief),
+            begin_long: begin("", "4s"),
+            begin_patiently: begin("", "30s"),
         }
     }
 
@@ -119,27 +123,27 @@ impl Database {
 
     /// Begins the work of a request. It is undone unless it is committed.
     pub async fn begin(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(&self.begin).await
+        self.begin_by(self.begin).await
     }
 
     /// Begins work that counts: it may take nearly as long as a request.
     pub async fn begin_long(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(&self.begin_long).await
+        self.begin_by(self.begin_long).await
     }
 
     /// Begins work that no client waits for.
     pub async fn begin_patiently(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(&self.begin_patiently).await
+        self.begin_by(self.begin_patiently).await
     }
 
-    async fn begin_by(&self, begin: &str) -> Result<Work, sqlx::Error> {
+    async fn begin_by(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
         let place = Arc::clone(&self.places).acquire_owned();
         // That others are at work is what a request waits for so long, and no longer. A database or a machine
         // that is slow to begin is no crowd: the time of the request is its limit.
         let place = tokio::time::timeout(self.patience, place).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-        let (pool, begin) = (self.pool.clone(), begin.to_owned());
+        let pool = self.pool.clone();
         // In a task of its own: who gives up leaves behind a connection that is open, and no transaction.
         let work = tokio::spawn(async move {
             let open = Open { connection: pool.acquire().await?, _place: place };
@@ -153,7 +157,7 @@ impl Database {
     /// Makes work last, and goes on with more on the same connection: whoever has come so far does not stand in
     /// the queue again.
     pub async fn commit_and_begin(&self, mut work: Work) -> Result<Work, sqlx::Error> {
-        work.start(format!("COMMIT;{}", self.begin)).await?;
+        work.start(self.commit_and_begin).await?;
         Ok(work)
     }
 
@@ -195,8 +199,8 @@ impl Open {
 
 impl Work {
     /// Sends what begins it, whose answer is the time.
-    async fn start(&mut self, begin: String) -> Result<(), sqlx::Error> {
-        let row = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_one(self.connection()).await?;
+    async fn start(&mut self, begin: &'static str) -> Result<(), sqlx::Error> {
+        let row = sqlx::raw_sql(begin).fetch_one(self.connection()).await?;
         let now = Timestamp::from_microsecond(row.try_get(0)?);
         self.now = now.map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(())
