@@ -19,8 +19,8 @@ pub struct Args {
 
 /// Asks, and prints what was found.
 pub fn run(args: &Args) -> Result<()> {
-    finish(&mut cargo(["build", "--package", "api", "--bins", "--locked"]))?;
-    let test = ["test", "--package", "tests", "--locked", "--test", "api_http"];
+    finish(&mut cargo(["build", "--workspace", "--bins", "--locked"]))?;
+    let test = ["test", "--workspace", "--locked", "--test", "api_http"];
     let mut command = cargo(test);
     command.args(["--", "--nocapture", "api_http::schemathesis::"]);
     command.env(FUZZ_EXAMPLES, args.examples.to_string()).env(FUZZ_SEED, args.seed.to_string());

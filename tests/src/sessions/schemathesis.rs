@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::replica::Replica;
-use crate::command;
 use crate::hash::sha256;
 use crate::progress::say;
+use crate::{checkout, command};
 
 /// Its version and that of all that it needs, with the hashes of their files.
 const REQUIREMENTS: &str = include_str!("../../schemathesis/requirements.txt");
@@ -84,7 +84,7 @@ fn program(cache: &Path) -> Result<PathBuf> {
 pub async fn run(cache: &Path, replica: &Replica, admin_key: &str, effort: Effort) -> Result<Said> {
     let cache = cache.to_owned();
     let program = tokio::task::spawn_blocking(move || program(&cache)).await??;
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemathesis");
+    let sources = checkout::root().join("tests/schemathesis");
     // It writes down what it has learned, for a next time that shall not be another one.
     let folder = TempDir::new().context("failed to make a folder to run in")?;
     let output = tokio::process::Command::new(program)
