@@ -81,6 +81,9 @@ impl Admin {
     ) -> Result<Self, AdminError> {
         let listen = |source| AdminError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
+        // With port 0 the kernel chose one.
+        let address = listener.local_addr().map_err(listen)?;
+        tracing::info!(%address, "listening");
         Ok(Self { listener, router: router(Pages { readiness, registry, more: Arc::new(more) }) })
     }
 

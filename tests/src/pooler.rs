@@ -17,6 +17,8 @@ const USUAL: &str = "/usr/sbin/pgbouncer";
 const OBSTACLE: &str = "PgBouncer is not installed; on Debian: apt-get install pgbouncer";
 /// Few, so that sessions have to share them.
 const SERVER_CONNECTIONS: u32 = 3;
+/// A free port can be taken before the pooler has it.
+const ATTEMPTS: u32 = 3;
 
 /// Ends it when its owner ends, in whatever way, and removes its files.
 const WATCHDOG: &str = r#"
@@ -42,7 +44,10 @@ impl Pooler {
     pub async fn start(server: &ServerUrl) -> Result<Option<Self>> {
         let Some(program) = program() else { return skip(OBSTACLE) };
         let server = server.clone();
-        let start = move || Self::start_program(&program, &server);
+        let start = move || {
+            let mut attempts = (0..ATTEMPTS).map(|_| Self::start_program(&program, &server));
+            attempts.find(Result::is_ok).unwrap_or_else(|| Self::start_program(&program, &server))
+        };
         let pooler = tokio::task::spawn_blocking(start).await;
         pooler.context("the start of a pooler was cut off")?.map(Some)
     }
@@ -79,12 +84,13 @@ impl Pooler {
         // From here on the watchdog removes it.
         let folder = folder.keep();
         let log = folder.join("log");
-        wait::until_blocking("PgBouncer", Duration::from_secs(20), || {
+        let ended = wait::until_blocking("PgBouncer", Duration::from_secs(20), || {
             let ended = process.try_wait().context("failed to look after PgBouncer")?;
-            let said = || command::tail(&fs::read_to_string(&log).unwrap_or_default());
-            ensure!(ended.is_none(), "PgBouncer did not start; its log says:\n{}", said());
-            Ok(TcpStream::connect(place).is_ok().then_some(()))
+            let listens = || TcpStream::connect(place).is_ok();
+            Ok((ended.is_some() || listens()).then_some(ended))
         })?;
+        let said = || command::tail(&fs::read_to_string(&log).unwrap_or_default());
+        ensure!(ended.is_none(), "PgBouncer did not start; its log says:\n{}", said());
         Ok(Self { place, folder, process, watchdog, leash: Some(leash) })
     }
 

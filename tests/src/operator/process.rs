@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -101,12 +102,11 @@ impl Launch {
         let kubeconfig = self.login.kubeconfig(self.proxy.as_deref())?;
         let log = NamedTempFile::new().context("failed to make a file")?;
         let writer = || log.reopen().context("failed to open a file again");
-        let address = free_address()?;
         let program = self.program.map_or_else(|| binary("pgsweep-operator"), Ok)?;
         let child = Command::new(program)
             .args(self.arguments)
             .env("KUBECONFIG", kubeconfig.path())
-            .env("PGSWEEP_LISTEN", address.to_string())
+            .env("PGSWEEP_LISTEN", "127.0.0.1:0")
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(writer()?)
@@ -114,7 +114,7 @@ impl Launch {
             .kill_on_drop(true)
             .spawn()
             .context("failed to start pgsweep-operator")?;
-        Ok(Operator { child, address, log, _kubeconfig: kubeconfig })
+        Ok(Operator { child, address: OnceLock::new(), log, _kubeconfig: kubeconfig })
     }
 
     /// Starts it and waits until it is ready.
@@ -129,7 +129,8 @@ impl Launch {
 #[derive(Debug)]
 pub struct Operator {
     child: Child,
-    address: SocketAddr,
+    /// As it said.
+    address: OnceLock<SocketAddr>,
     log: NamedTempFile,
     /// There as long as the process.
     _kubeconfig: NamedTempFile,
@@ -143,12 +144,11 @@ impl Operator {
 
     /// Waits until it has listed everything and says that it is ready.
     pub async fn wait_ready(&mut self) -> Result<()> {
-        let (child, address) = (&mut self.child, self.address);
         let ready = wait::until("the operator to be ready", START, async || {
-            if let Some(status) = child.try_wait().context("failed to look after it")? {
+            if let Some(status) = self.child.try_wait().context("failed to look after it")? {
                 return Ok(Some(Err(status)));
             }
-            let (code, _) = page(address, "/ready").await?;
+            let (code, _) = page(self.address()?, "/ready").await?;
             Ok((code == 200).then_some(Ok(())))
         });
         match ready.await {
@@ -156,6 +156,18 @@ impl Operator {
             Ok(Err(status)) => bail!("{}", self.last_words(&format!("it has ended: {status}"))),
             Err(error) => Err(error.context(self.last_words("it is not ready"))),
         }
+    }
+
+    /// Where it listens; an error as long as it has not said so.
+    fn address(&self) -> Result<SocketAddr> {
+        if let Some(address) = self.address.get() {
+            return Ok(*address);
+        }
+        let said = self.said()?;
+        let listens = said.lines().find_map(|line| line.split_once("listening address="));
+        let (_, address) = listens.context("it has not said where it listens")?;
+        let address = address.trim().parse().context("it listens at no address")?;
+        Ok(*self.address.get_or_init(|| address))
     }
 
     /// Whether it says that it is ready.
@@ -170,8 +182,8 @@ impl Operator {
 
     /// Status code and text of one of its pages.
     pub async fn page(&self, path: &str) -> Result<(u16, String)> {
-        let answer = page(self.address, path).await;
-        answer.with_context(|| self.last_words(&format!("failed to get {path}")))
+        let answer = async { page(self.address()?, path).await };
+        answer.await.with_context(|| self.last_words(&format!("failed to get {path}")))
     }
 
     /// Whether it has ended.
@@ -243,13 +255,6 @@ impl Operator {
         let said = self.said().unwrap_or_default();
         format!("{what}; the operator said last:\n{}\n", tail(&said))
     }
-}
-
-/// A port that nobody has now. It could be taken before the operator has it: then that ends, and
-/// the test says so.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a port")?;
-    listener.local_addr().context("failed to read a port")
 }
 
 async fn page(address: SocketAddr, path: &str) -> Result<(u16, String)> {
