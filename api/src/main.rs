@@ -63,7 +63,7 @@ async fn main() -> ExitCode {
 /// Every statement of the server, each under the module that runs it.
 fn statements() -> String {
     let mut text = String::new();
-    for (module, statements) in db::STATEMENTS {
+    for (module, statements) in db::PREPARED.iter().chain(db::PLANNED_EACH_TIME) {
         for sql in *statements {
             text.push_str(&format!("-- {module}\n{}\n;\n", sql.trim()));
         }

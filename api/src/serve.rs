@@ -15,7 +15,7 @@ use crate::admin::{AdminKeys, AdminKeysProblem};
 use crate::args::serve::ServeArgs;
 use crate::chain;
 use crate::code::{CodeKeys, KeysProblem};
-use crate::db::{Database, PoolSize, migrations, partitions};
+use crate::db::{Database, migrations, partitions};
 use crate::exit::Exit;
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
@@ -76,9 +76,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         admin_keys,
         cors_origins,
         trusted_proxies,
-        pool_size,
-        acquire_timeout,
-        statement_timeout,
+        pool,
         request_timeout,
         connections,
         drain_delay,
@@ -94,10 +92,9 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
 
-    let size = PoolSize { connections: pool_size, patience: acquire_timeout };
     let app = Arc::new(App {
         id: Uuid::new_v4(),
-        database: Database::new(database.options().clone(), &size, statement_timeout),
+        database: Database::new(database.options().clone(), &pool.into()),
         code_keys,
         admin_keys,
         blocked: Blocked::default(),

@@ -13,6 +13,7 @@ mod api_http {
     pub mod invites;
     pub mod limits;
     pub mod openapi;
+    pub mod poolers;
     pub mod presence;
     pub mod problems;
     pub mod readings;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 
 use super::{ConnectArgs, duration};
+use crate::db::Pool;
 
 const SERVE_HELP: &str = "\
 Connect with a login that is in the API's role (session_api), to a database that `session-api migrate` has
@@ -47,17 +48,8 @@ pub struct ServeArgs {
     #[arg(long, env = "PGSWEEP_TRUSTED_PROXIES", default_value_t = 0, value_name = "COUNT")]
     pub trusted_proxies: usize,
 
-    /// Connections to the database
-    #[arg(long, env = "PGSWEEP_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub pool_size: u32,
-
-    /// How long a request waits for one of them, before it is told 503
-    #[arg(long, env = "PGSWEEP_ACQUIRE_TIMEOUT", default_value = "100ms", value_name = "DURATION", value_parser = duration)]
-    pub acquire_timeout: Duration,
-
-    /// How long one statement may take, before its request is told 503
-    #[arg(long, env = "PGSWEEP_STATEMENT_TIMEOUT", default_value = "200ms", value_name = "DURATION", value_parser = duration)]
-    pub statement_timeout: Duration,
+    #[command(flatten)]
+    pub pool: PoolArgs,
 
     /// How long a request may take
     #[arg(long, env = "PGSWEEP_REQUEST_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = duration)]
@@ -74,6 +66,37 @@ pub struct ServeArgs {
     /// How long requests that have begun are waited for after that
     #[arg(long, env = "PGSWEEP_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
     pub drain_timeout: Duration,
+}
+
+/// The connections to the database.
+#[derive(Debug, clap::Args)]
+pub struct PoolArgs {
+    /// Connections to the database
+    #[arg(long, env = "PGSWEEP_POOL_SIZE", default_value_t = 16, value_name = "CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pool_size: u32,
+
+    /// How long a request waits for one of them, before it is told 503
+    #[arg(long, env = "PGSWEEP_ACQUIRE_TIMEOUT", default_value = "100ms", value_name = "DURATION", value_parser = duration)]
+    pub acquire_timeout: Duration,
+
+    /// How long one statement may take, before its request is told 503
+    #[arg(long, env = "PGSWEEP_STATEMENT_TIMEOUT", default_value = "200ms", value_name = "DURATION", value_parser = duration)]
+    pub statement_timeout: Duration,
+
+    /// Whether statements are prepared by name: false where a pooler stands between that does not know them, as PgBouncer before 1.21
+    #[arg(long, env = "PGSWEEP_PREPARED_STATEMENTS", default_value_t = true, value_name = "true or false", action = clap::ArgAction::Set)]
+    pub prepared_statements: bool,
+}
+
+impl From<PoolArgs> for Pool {
+    fn from(args: PoolArgs) -> Self {
+        Self {
+            connections: args.pool_size,
+            patience: args.acquire_timeout,
+            statement_timeout: args.statement_timeout,
+            prepare: args.prepared_statements,
+        }
+    }
 }
 
 /// An origin has no path, and `*` would be everybody.

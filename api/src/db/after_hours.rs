@@ -5,10 +5,11 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
+use super::statement;
 use crate::after_hours::{Match, Message};
 use crate::query::Page;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] =
     &[DECLINE, SEE_DEVICE, HAS_DECLINED, HAS_MATCH, MAKE_MATCH, FIND_MATCH, SAVE, WRITE, MESSAGES];
 
@@ -117,7 +118,7 @@ pub async fn decline(
     user: &str,
     declined: &str,
 ) -> Result<Uuid, sqlx::Error> {
-    let decline = sqlx::query_scalar(DECLINE).bind(session).bind(user).bind(declined);
+    let decline = statement::query_scalar(DECLINE).bind(session).bind(user).bind(declined);
     decline.fetch_one(connection).await
 }
 
@@ -127,7 +128,7 @@ pub async fn see_device(
     session: Uuid,
     hash: &[u8],
 ) -> Result<Uuid, sqlx::Error> {
-    let see = sqlx::query_scalar(SEE_DEVICE).bind(session).bind(hash);
+    let see = statement::query_scalar(SEE_DEVICE).bind(session).bind(hash);
     see.fetch_one(connection).await
 }
 
@@ -137,7 +138,7 @@ pub async fn has_declined(
     session: Uuid,
     [one, other]: &[String; 2],
 ) -> Result<bool, sqlx::Error> {
-    let has = sqlx::query_scalar(HAS_DECLINED).bind(session).bind(one).bind(other);
+    let has = statement::query_scalar(HAS_DECLINED).bind(session).bind(one).bind(other);
     has.fetch_one(connection).await
 }
 
@@ -147,7 +148,7 @@ pub async fn has_match(
     session: Uuid,
     [one, other]: &[String; 2],
 ) -> Result<bool, sqlx::Error> {
-    let has = sqlx::query_scalar(HAS_MATCH).bind(session).bind(one).bind(other);
+    let has = statement::query_scalar(HAS_MATCH).bind(session).bind(one).bind(other);
     has.fetch_one(connection).await
 }
 
@@ -157,7 +158,7 @@ pub async fn make_match(
     session: Uuid,
     [one, other]: &[String; 2],
 ) -> Result<Match, sqlx::Error> {
-    let make = sqlx::query_as(MAKE_MATCH).bind(session).bind(one).bind(other);
+    let make = statement::query_as(MAKE_MATCH).bind(session).bind(one).bind(other);
     make.fetch_one(connection).await
 }
 
@@ -166,7 +167,7 @@ pub async fn find_match(
     connection: &mut PgConnection,
     id: Uuid,
 ) -> Result<Option<Match>, sqlx::Error> {
-    sqlx::query_as(FIND_MATCH).bind(id).fetch_optional(connection).await
+    statement::query_as(FIND_MATCH).bind(id).fetch_optional(connection).await
 }
 
 /// Saves a match under another id.
@@ -175,7 +176,7 @@ pub async fn save(
     id: Uuid,
     saved_as: Uuid,
 ) -> Result<Match, sqlx::Error> {
-    let save = sqlx::query_as(SAVE).bind(id).bind(saved_as);
+    let save = statement::query_as(SAVE).bind(id).bind(saved_as);
     save.fetch_one(connection).await
 }
 
@@ -186,7 +187,7 @@ pub async fn write(
     sender: &str,
     body: &str,
 ) -> Result<Message, sqlx::Error> {
-    let write = sqlx::query_as(WRITE).bind(in_match).bind(sender).bind(body);
+    let write = statement::query_as(WRITE).bind(in_match).bind(sender).bind(body);
     write.fetch_one(connection).await
 }
 
@@ -196,7 +197,7 @@ pub async fn messages(
     in_match: Uuid,
     page: &Page,
 ) -> Result<Vec<Message>, sqlx::Error> {
-    sqlx::query_as(MESSAGES)
+    statement::query_as(MESSAGES)
         .bind(in_match)
         .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))
         .bind(page.after.map(|(_, id)| id))

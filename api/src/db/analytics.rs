@@ -3,9 +3,10 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::statement;
 use crate::billing::Period;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] =
     &[JOIN_CODES, TABLES, CLEANUP_RUNS, ACTIVE_SESSIONS, PAIRING, SESSIONS, FORECAST, HEALTH];
 
@@ -112,7 +113,7 @@ pub async fn join_codes(
     connection: &mut PgConnection,
     app: Option<&str>,
 ) -> Result<Value, sqlx::Error> {
-    sqlx::query_scalar(JOIN_CODES).bind(app).persistent(false).fetch_one(connection).await
+    statement::query_scalar(JOIN_CODES).bind(app).fetch_one(connection).await
 }
 
 /// The busiest tables of today.
@@ -121,8 +122,8 @@ pub async fn tables(
     app: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    let rows = sqlx::query_scalar(TABLES).bind(app).bind(limit);
-    rows.persistent(false).fetch_all(connection).await
+    let rows = statement::query_scalar(TABLES).bind(app).bind(limit);
+    rows.fetch_all(connection).await
 }
 
 /// The newest runs of cleanup.
@@ -131,8 +132,8 @@ pub async fn cleanup_runs(
     app: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    let rows = sqlx::query_scalar(CLEANUP_RUNS).bind(app).bind(limit);
-    rows.persistent(false).fetch_all(connection).await
+    let rows = statement::query_scalar(CLEANUP_RUNS).bind(app).bind(limit);
+    rows.fetch_all(connection).await
 }
 
 /// Who plays now.
@@ -141,8 +142,8 @@ pub async fn active_sessions(
     app: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    let rows = sqlx::query_scalar(ACTIVE_SESSIONS).bind(app).bind(limit);
-    rows.persistent(false).fetch_all(connection).await
+    let rows = statement::query_scalar(ACTIVE_SESSIONS).bind(app).bind(limit);
+    rows.fetch_all(connection).await
 }
 
 /// Pairings of the last day, by the hour.
@@ -150,7 +151,7 @@ pub async fn pairing(
     connection: &mut PgConnection,
     app: Option<&str>,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    sqlx::query_scalar(PAIRING).bind(app).persistent(false).fetch_all(connection).await
+    statement::query_scalar(PAIRING).bind(app).fetch_all(connection).await
 }
 
 /// Figures of sessions that ended in a period.
@@ -159,11 +160,10 @@ pub async fn sessions(
     period: &Period,
     app: Option<&str>,
 ) -> Result<Value, sqlx::Error> {
-    sqlx::query_scalar(SESSIONS)
+    statement::query_scalar(SESSIONS)
         .bind(jiff_sqlx::Timestamp::from(period.from))
         .bind(jiff_sqlx::Timestamp::from(period.to))
         .bind(app)
-        .persistent(false)
         .fetch_one(connection)
         .await
 }
@@ -173,10 +173,10 @@ pub async fn forecast(
     connection: &mut PgConnection,
     app: Option<&str>,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    sqlx::query_scalar(FORECAST).bind(app).persistent(false).fetch_all(connection).await
+    statement::query_scalar(FORECAST).bind(app).fetch_all(connection).await
 }
 
 /// Who is there of the replicas, and whether cleanup comes.
 pub async fn health(connection: &mut PgConnection) -> Result<Value, sqlx::Error> {
-    sqlx::query_scalar(HEALTH).persistent(false).fetch_one(connection).await
+    statement::query_scalar(HEALTH).fetch_one(connection).await
 }

@@ -4,7 +4,9 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[LIST];
 
 const LIST: &str = "
@@ -45,13 +47,12 @@ pub async fn list(
     filter: &Filter<'_>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    sqlx::query_scalar(LIST)
+    statement::query_scalar(LIST)
         .bind(filter.session)
         .bind(filter.event_type)
         .bind(filter.app)
         .bind(filter.before)
         .bind(limit)
-        .persistent(false)
         .fetch_all(connection)
         .await
 }

@@ -5,10 +5,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::statement;
 use crate::billing::Period;
 use crate::query::Page;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[SESSIONS, GROUPED];
 
 /// A later begin of the period leaves out what was seen.
@@ -72,7 +73,7 @@ pub async fn sessions(
     filter: &Filter<'_>,
     page: &Page,
 ) -> Result<Vec<Used>, sqlx::Error> {
-    let rows: Vec<(jiff_sqlx::Timestamp, Uuid, Value)> = sqlx::query_as(SESSIONS)
+    let rows: Vec<(jiff_sqlx::Timestamp, Uuid, Value)> = statement::query_as(SESSIONS)
         .bind(jiff_sqlx::Timestamp::from(filter.period.from))
         .bind(jiff_sqlx::Timestamp::from(filter.period.to))
         .bind(filter.user)
@@ -80,7 +81,6 @@ pub async fn sessions(
         .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))
         .bind(page.after.map(|(_, id)| id))
         .bind(page.read())
-        .persistent(false)
         .fetch_all(connection)
         .await?;
     let used = rows.into_iter();
@@ -97,7 +97,7 @@ pub async fn grouped(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    sqlx::query_scalar(GROUPED)
+    statement::query_scalar(GROUPED)
         .bind(jiff_sqlx::Timestamp::from(filter.period.from))
         .bind(jiff_sqlx::Timestamp::from(filter.period.to))
         .bind(filter.user)
@@ -105,7 +105,6 @@ pub async fn grouped(
         .bind(group_by)
         .bind(after)
         .bind(limit)
-        .persistent(false)
         .fetch_all(connection)
         .await
 }

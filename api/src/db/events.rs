@@ -5,9 +5,10 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::statement;
 use crate::event::{Actor, Event};
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[TELL, HEAD];
 
 const TELL: &str = include_str!("events.sql");
@@ -24,7 +25,7 @@ pub async fn tell(
     actor: &Actor,
 ) -> Result<(), sqlx::Error> {
     let told: Vec<Value> = events.iter().map(Event::told).collect();
-    sqlx::query(TELL)
+    statement::query(TELL)
         .bind(Value::Array(told))
         .bind(actor.id.as_deref())
         .bind(actor.kind)
@@ -36,5 +37,5 @@ pub async fn tell(
 
 /// Epoch and number of a group's newest event: where a reader goes on.
 pub async fn head(connection: &mut PgConnection, group: Uuid) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as(HEAD).bind(group).fetch_one(connection).await
+    statement::query_as(HEAD).bind(group).fetch_one(connection).await
 }

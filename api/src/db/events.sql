@@ -27,7 +27,7 @@ WITH told AS (
   ORDER BY place
 )
 INSERT INTO core.session_audit_log (session_id, app, event_type, actor_id, actor_kind, event_data, ip_prefix)
-SELECT session_id, app, type, $2, $3, data, CAST($4 AS cidr)
+SELECT session_id, app, type, $2, $3, data, CAST(CAST($4 AS text) AS cidr)
 FROM told
 WHERE audit
 ORDER BY place

@@ -5,10 +5,11 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
+use super::statement;
 use crate::group;
 use crate::query::Page;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[LOCK, ACTIVE, CREATE, FIND, LIST];
 
 /// Held until the end of the transaction: of two parties that sit down at once the second sees the first.
@@ -131,8 +132,8 @@ pub async fn choose(
     if let Some(table_token) = place.table_token {
         // A unit separator stands in none of the three.
         let name = [place.app, table_token, place.context.unwrap_or_default()].join("\u{1f}");
-        sqlx::query(LOCK).bind(name).execute(&mut *connection).await?;
-        let active: Option<(Uuid, Option<Uuid>, f64)> = sqlx::query_as(ACTIVE)
+        statement::query(LOCK).bind(name).execute(&mut *connection).await?;
+        let active: Option<(Uuid, Option<Uuid>, f64)> = statement::query_as(ACTIVE)
             .bind(place.app)
             .bind(table_token)
             .bind(place.context)
@@ -143,7 +144,7 @@ pub async fn choose(
         }
     }
     let id = Uuid::new_v4();
-    let (deck,): (Uuid,) = sqlx::query_as(CREATE)
+    let (deck,): (Uuid,) = statement::query_as(CREATE)
         .bind(id)
         .bind(place.app)
         .bind(place.table_token)
@@ -158,7 +159,7 @@ pub async fn find(
     connection: &mut PgConnection,
     id: Uuid,
 ) -> Result<Option<group::Group>, sqlx::Error> {
-    sqlx::query_as(FIND).bind(id).fetch_optional(connection).await
+    statement::query_as(FIND).bind(id).fetch_optional(connection).await
 }
 
 /// The groups at a table whose sessions are live, newest first.
@@ -168,7 +169,7 @@ pub async fn list(
     table_token: &str,
     page: &Page,
 ) -> Result<Vec<group::Group>, sqlx::Error> {
-    sqlx::query_as(LIST)
+    statement::query_as(LIST)
         .bind(table_token)
         .bind(app)
         .bind(page.after.map(|(at, _)| jiff_sqlx::Timestamp::from(at)))

@@ -5,7 +5,9 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[LOCK, FIND, KEEP];
 
 /// Of two requests with one key the second is told so, and does not wait.
@@ -55,11 +57,12 @@ pub enum Known {
 /// Takes a key.
 pub async fn take(connection: &mut PgConnection, key: &Key<'_>) -> Result<Known, sqlx::Error> {
     let name = [key.client, key.path, key.value].join("\u{1f}");
-    let is_ours: bool = sqlx::query_scalar(LOCK).bind(name).fetch_one(&mut *connection).await?;
+    let is_ours: bool =
+        statement::query_scalar(LOCK).bind(name).fetch_one(&mut *connection).await?;
     if !is_ours {
         return Ok(Known::Busy);
     }
-    let answered: Option<(Vec<u8>, Value)> = sqlx::query_as(FIND)
+    let answered: Option<(Vec<u8>, Value)> = statement::query_as(FIND)
         .bind(key.client)
         .bind(key.path)
         .bind(key.value)
@@ -75,7 +78,7 @@ pub async fn keep(
     request_hash: &[u8],
     body: &Value,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(KEEP)
+    statement::query(KEEP)
         .bind(key.client)
         .bind(key.path)
         .bind(key.value)

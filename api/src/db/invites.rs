@@ -5,11 +5,12 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::sessions::session_columns;
+use super::statement;
 use crate::invite::Invite;
 use crate::participant::Member;
 use crate::session::Session;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[CREATE, FIND, EXPIRE, COUNT];
 
 const CREATE: &str = "
@@ -65,7 +66,7 @@ pub async fn create(
     by: &Member,
     token_hash: [u8; 32],
 ) -> Result<Uuid, sqlx::Error> {
-    sqlx::query_scalar(CREATE)
+    statement::query_scalar(CREATE)
         .bind(by.session.id)
         .bind(token_hash.to_vec())
         .bind(by.participant.id)
@@ -78,18 +79,18 @@ pub async fn find(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Invite>, sqlx::Error> {
-    let find = sqlx::query_as(FIND).bind(token_hash.to_vec());
+    let find = statement::query_as(FIND).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
 /// Notes that it is told that an invite has expired. Whether nobody was faster.
 pub async fn expire(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let expire = sqlx::query(EXPIRE).bind(id);
+    let expire = statement::query(EXPIRE).bind(id);
     Ok(expire.execute(connection).await?.rows_affected() > 0)
 }
 
 /// Somebody came by it.
 pub async fn count(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(COUNT).bind(id).execute(connection).await?;
+    statement::query(COUNT).bind(id).execute(connection).await?;
     Ok(())
 }

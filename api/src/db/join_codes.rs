@@ -5,10 +5,11 @@ use sqlx::{Connection as _, FromRow, Row as _};
 use uuid::Uuid;
 
 use super::sessions::session_columns;
+use super::statement;
 use crate::code::KeptCode;
 use crate::session::Session;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] =
     &[FIND, USE, EXPIRE, IS_LIVE, ISSUE, REVOKE, COUNT_MISUSE, WAITING_AT, COUNT_WRONG];
 
@@ -142,7 +143,7 @@ pub async fn find(
     connection: &mut PgConnection,
     lookups: &[Vec<u8>],
 ) -> Result<Option<FoundCode>, sqlx::Error> {
-    sqlx::query_as(FIND).bind(lookups).fetch_optional(connection).await
+    statement::query_as(FIND).bind(lookups).fetch_optional(connection).await
 }
 
 /// Uses a code; nothing where somebody was faster.
@@ -151,7 +152,7 @@ pub async fn use_up(
     session: Uuid,
     hash: &[u8],
 ) -> Result<Option<Session>, sqlx::Error> {
-    let used = sqlx::query_as(USE).bind(session).bind(hash);
+    let used = statement::query_as(USE).bind(session).bind(hash);
     used.fetch_optional(connection).await
 }
 
@@ -160,7 +161,7 @@ pub async fn expire(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<Option<Session>, sqlx::Error> {
-    sqlx::query_as(EXPIRE).bind(session).fetch_optional(connection).await
+    statement::query_as(EXPIRE).bind(session).fetch_optional(connection).await
 }
 
 /// Whether another session waits with this code, under whichever key.
@@ -168,7 +169,7 @@ pub async fn is_live(
     connection: &mut PgConnection,
     lookups: &[Vec<u8>],
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(IS_LIVE).bind(lookups).fetch_one(connection).await
+    statement::query_scalar(IS_LIVE).bind(lookups).fetch_one(connection).await
 }
 
 /// Gives a session a new code in place of its old one; nothing where that code is taken.
@@ -178,7 +179,7 @@ pub async fn issue(
     code: &KeptCode,
 ) -> Result<Option<Session>, sqlx::Error> {
     let mut attempt = connection.begin().await?;
-    let issued = sqlx::query_as(ISSUE)
+    let issued = statement::query_as(ISSUE)
         .bind(session)
         .bind(&code.hash)
         .bind(code.salt.as_slice())
@@ -201,7 +202,7 @@ pub async fn issue(
 
 /// Makes a code void.
 pub async fn revoke(connection: &mut PgConnection, session: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REVOKE).bind(session).execute(connection).await?;
+    statement::query(REVOKE).bind(session).execute(connection).await?;
     Ok(())
 }
 
@@ -210,7 +211,7 @@ pub async fn count_misuse(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(COUNT_MISUSE).bind(session).fetch_one(connection).await
+    statement::query_scalar(COUNT_MISUSE).bind(session).fetch_one(connection).await
 }
 
 /// The sessions that wait at a table, locked until the end of the transaction.
@@ -218,10 +219,10 @@ pub async fn waiting_at(
     connection: &mut PgConnection,
     table_token: &str,
 ) -> Result<Vec<Session>, sqlx::Error> {
-    sqlx::query_as(WAITING_AT).bind(table_token).fetch_all(connection).await
+    statement::query_as(WAITING_AT).bind(table_token).fetch_all(connection).await
 }
 
 /// How many wrong codes were tried in the last minute, counted up to a bound.
 pub async fn count_wrong(connection: &mut PgConnection, bound: i64) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(COUNT_WRONG).bind(bound).fetch_one(connection).await
+    statement::query_scalar(COUNT_WRONG).bind(bound).fetch_one(connection).await
 }

@@ -7,10 +7,11 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::sessions::session_columns;
+use super::statement;
 use crate::participant::{Member, Participant};
 use crate::session::Session;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[
     JOIN,
     FIND,
@@ -165,7 +166,7 @@ pub async fn join(
     session: Uuid,
     newcomer: &Newcomer<'_>,
 ) -> Result<Participant, sqlx::Error> {
-    sqlx::query_as(JOIN)
+    statement::query_as(JOIN)
         .bind(session)
         .bind(newcomer.display_name)
         .bind(newcomer.role)
@@ -180,7 +181,7 @@ pub async fn find(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Member>, sqlx::Error> {
-    let find = sqlx::query_as(FIND).bind(token_hash.to_vec());
+    let find = statement::query_as(FIND).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
@@ -189,7 +190,7 @@ pub async fn find_and_lock(
     connection: &mut PgConnection,
     token_hash: [u8; 32],
 ) -> Result<Option<Member>, sqlx::Error> {
-    let find = sqlx::query_as(FIND_AND_LOCK).bind(token_hash.to_vec());
+    let find = statement::query_as(FIND_AND_LOCK).bind(token_hash.to_vec());
     find.fetch_optional(connection).await
 }
 
@@ -209,7 +210,7 @@ pub async fn list(
     session: Uuid,
     group: Uuid,
 ) -> Result<Present, sqlx::Error> {
-    let rows = sqlx::query(LIST).bind(session).bind(group).fetch_all(connection).await?;
+    let rows = statement::query(LIST).bind(session).bind(group).fetch_all(connection).await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let is_somebody = |row: &&PgRow| {
         row.try_get::<Option<Uuid>, _>("participant_id").is_ok_and(|id| id.is_some())
@@ -224,7 +225,7 @@ pub async fn list(
 
 /// Somebody leaves.
 pub async fn leave(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(LEAVE).bind(id).execute(connection).await?;
+    statement::query(LEAVE).bind(id).execute(connection).await?;
     Ok(())
 }
 
@@ -234,19 +235,19 @@ pub async fn disconnect(
     session: Uuid,
     participant: Option<Uuid>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let disconnect = sqlx::query_scalar(DISCONNECT).bind(session).bind(participant);
+    let disconnect = statement::query_scalar(DISCONNECT).bind(session).bind(participant);
     disconnect.fetch_all(connection).await
 }
 
 /// Somebody is there.
 pub async fn see(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(SEE).bind(id).execute(connection).await?;
+    statement::query(SEE).bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Somebody is there again whom cleanup has marked as gone. Whether they still were.
 pub async fn reconnect(connection: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    let reconnect = sqlx::query(RECONNECT).bind(id);
+    let reconnect = statement::query(RECONNECT).bind(id);
     Ok(reconnect.execute(connection).await?.rows_affected() > 0)
 }
 
@@ -256,7 +257,7 @@ pub async fn set_ready(
     id: Uuid,
     ready: bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(SET_READY).bind(id).bind(ready).execute(connection).await?;
+    statement::query(SET_READY).bind(id).bind(ready).execute(connection).await?;
     Ok(())
 }
 
@@ -266,7 +267,7 @@ pub async fn find_user(
     session: Uuid,
     user_id: &str,
 ) -> Result<bool, sqlx::Error> {
-    let find = sqlx::query_scalar(FIND_USER).bind(session).bind(user_id);
+    let find = statement::query_scalar(FIND_USER).bind(session).bind(user_id);
     find.fetch_one(connection).await
 }
 
@@ -275,5 +276,5 @@ pub async fn count_ready(
     connection: &mut PgConnection,
     session: Uuid,
 ) -> Result<(i64, i64), sqlx::Error> {
-    sqlx::query_as(COUNT_READY).bind(session).fetch_one(connection).await
+    statement::query_as(COUNT_READY).bind(session).fetch_one(connection).await
 }

@@ -2,7 +2,9 @@
 
 use sqlx::PgConnection;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[MAKE, VERSION];
 
 const MAKE: &str = "SELECT core.make_partitions()";
@@ -13,10 +15,10 @@ FROM core.migrations";
 
 /// Makes the partitions of the next days and months. How many were made.
 pub async fn make(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar(MAKE).persistent(false).fetch_one(connection).await
+    statement::query_scalar(MAKE).fetch_one(connection).await
 }
 
 /// The version of the schema.
 pub async fn schema_version(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(VERSION).persistent(false).fetch_one(connection).await
+    statement::query_scalar(VERSION).fetch_one(connection).await
 }

@@ -3,7 +3,9 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[WRITE, GOOD, REPORT];
 
 /// Whoever is locked is left for the next time: so this waits for nobody, and nobody's cleanup for this.
@@ -46,7 +48,7 @@ pub async fn write(
     participants: &[Uuid],
     ages: Vec<f64>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let write = sqlx::query_scalar(WRITE).bind(participants).bind(ages);
+    let write = statement::query_scalar(WRITE).bind(participants).bind(ages);
     write.fetch_all(connection).await
 }
 
@@ -55,11 +57,11 @@ pub async fn good(
     connection: &mut PgConnection,
     participants: &[Uuid],
 ) -> Result<Vec<(Uuid, f64)>, sqlx::Error> {
-    sqlx::query_as(GOOD).bind(participants).fetch_all(connection).await
+    statement::query_as(GOOD).bind(participants).fetch_all(connection).await
 }
 
 /// A replica is there.
 pub async fn report(connection: &mut PgConnection, replica: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REPORT).bind(replica).execute(connection).await?;
+    statement::query(REPORT).bind(replica).execute(connection).await?;
     Ok(())
 }

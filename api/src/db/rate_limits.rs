@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[RESERVE, WAIT, GIVE_BACK, FORGET];
 
 /// Takes a try where there is one left. The row is judged as it is when its lock was got.
@@ -23,10 +25,10 @@ WHERE (
   SELECT count(*)
   FROM unnest(known.hits) AS hit
   WHERE hit > clock_timestamp() - make_interval(secs => $3)
-) < $2
+) < CAST($2 AS integer)
 RETURNING
   hits[cardinality(hits)],
-  $2 - cardinality(hits),
+  CAST($2 AS integer) - cardinality(hits),
   CAST(EXTRACT(epoch FROM hits[1] + make_interval(secs => $3) - clock_timestamp()) AS double precision)";
 
 const WAIT: &str = "
@@ -81,7 +83,7 @@ pub async fn reserve(
     key: &str,
     limit: Limit,
 ) -> Result<Reserved, sqlx::Error> {
-    let taken: Option<(jiff_sqlx::Timestamp, i32, f64)> = sqlx::query_as(RESERVE)
+    let taken: Option<(jiff_sqlx::Timestamp, i32, f64)> = statement::query_as(RESERVE)
         .bind(key)
         .bind(limit.tries)
         .bind(limit.seconds)
@@ -91,7 +93,7 @@ pub async fn reserve(
         return Ok(Reserved::Taken(Try { at: at.into(), left, reset }));
     }
     let wait: Option<f64> =
-        sqlx::query_scalar(WAIT).bind(key).bind(limit.seconds).fetch_one(connection).await?;
+        statement::query_scalar(WAIT).bind(key).bind(limit.seconds).fetch_one(connection).await?;
     Ok(Reserved::Denied(wait.unwrap_or_default()))
 }
 
@@ -102,12 +104,12 @@ pub async fn give_back(
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let at = jiff_sqlx::Timestamp::from(at);
-    sqlx::query(GIVE_BACK).bind(key).bind(at).execute(connection).await?;
+    statement::query(GIVE_BACK).bind(key).bind(at).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets every try.
 pub async fn forget(connection: &mut PgConnection, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(FORGET).bind(key).execute(connection).await?;
+    statement::query(FORGET).bind(key).execute(connection).await?;
     Ok(())
 }

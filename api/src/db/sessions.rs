@@ -5,11 +5,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
+use super::statement;
 use crate::body::Replacement;
 use crate::code::KeptCode;
 use crate::session::Session;
 
-/// All of them, for [`super::STATEMENTS`].
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[CREATE, LOCK, CHANGE, END, RECOVER, REMOVE, TOUCH];
 
 /// The columns of a [`Session`], of the table that is called `s`.
@@ -168,7 +169,7 @@ pub async fn create(
     draft: &Draft<'_>,
     code: Option<&KeptCode>,
 ) -> Result<Option<Session>, sqlx::Error> {
-    sqlx::query_as(CREATE)
+    statement::query_as(CREATE)
         .bind(draft.id)
         .bind(draft.app)
         .bind(draft.mode)
@@ -188,7 +189,7 @@ pub async fn create(
 
 /// A session, locked until the end of the transaction.
 pub async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Session>, sqlx::Error> {
-    sqlx::query_as(LOCK).bind(id).fetch_optional(connection).await
+    statement::query_as(LOCK).bind(id).fetch_optional(connection).await
 }
 
 /// What of a session can be changed.
@@ -211,7 +212,7 @@ pub async fn change(
         Replacement::Nothing => (true, None),
         Replacement::Text(title) => (true, Some(title)),
     };
-    sqlx::query_as(CHANGE)
+    statement::query_as(CHANGE)
         .bind(id)
         .bind(is_changed)
         .bind(title)
@@ -222,22 +223,22 @@ pub async fn change(
 
 /// Ends a session.
 pub async fn end(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
-    sqlx::query_as(END).bind(id).fetch_one(connection).await
+    statement::query_as(END).bind(id).fetch_one(connection).await
 }
 
 /// Brings a session back.
 pub async fn recover(connection: &mut PgConnection, id: Uuid) -> Result<Session, sqlx::Error> {
-    sqlx::query_as(RECOVER).bind(id).fetch_one(connection).await
+    statement::query_as(RECOVER).bind(id).fetch_one(connection).await
 }
 
 /// Marks a session as deleted: nobody sees it any more, and a policy removes the row.
 pub async fn remove(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(REMOVE).bind(id).execute(connection).await?;
+    statement::query(REMOVE).bind(id).execute(connection).await?;
     Ok(())
 }
 
 /// Says that somebody did something in it.
 pub async fn touch(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(TOUCH).bind(id).execute(connection).await?;
+    statement::query(TOUCH).bind(id).execute(connection).await?;
     Ok(())
 }

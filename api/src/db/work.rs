@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use runtime::database::failure::Failure;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres, Row as _};
@@ -12,7 +13,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-/// All of them, for [`super::STATEMENTS`].
+use super::statement;
+
+/// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[BEGIN];
 
 /// How long the server lets a transaction of ours wait for our next statement.
@@ -24,9 +27,7 @@ const OPENING: Duration = Duration::from_secs(10);
 /// A connection that was at work just now is there still: to ask it would be a way to the server and back for
 /// each request.
 const TRUSTED: Duration = Duration::from_secs(1);
-/// More than there are: a statement is parsed and planned once for a connection, which is half of what a
-/// request costs the database. A pooler that stands between has to know of it (PgBouncer from 1.21 on, with
-/// `max_prepared_statements`).
+/// More than are prepared: none of them is thrown out.
 const STATEMENTS_KEPT: usize = 256;
 /// How long the start waits for all of them.
 const OPENING_ALL: Duration = Duration::from_secs(5);
@@ -48,6 +49,18 @@ fn begin(before: &str, statement_timeout: &str) -> &'static str {
     format!("{before}BEGIN;{}", settings.replace("IDLE_TIMEOUT", IDLE)).leak()
 }
 
+/// Prepares the statements of requests on a new connection, in a transaction that begins like theirs. What cannot
+/// be prepared is no reason to be without a connection: the request that needs it says what is wrong.
+async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(begin).execute(&mut *connection).await?;
+    if let Err(error) = statement::prepare(connection).await {
+        let failure = Failure::from(error);
+        tracing::warn!(error = %failure, "a connection goes on without prepared statements");
+    }
+    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+    Ok(())
+}
+
 /// The connections of this process.
 pub struct Database {
     pool: PgPool,
@@ -62,18 +75,26 @@ pub struct Database {
 }
 
 /// What a pool is made of.
-pub struct PoolSize {
+pub struct Pool {
     /// How many connections there are at the most.
     pub connections: u32,
     /// How long a request waits for one.
     pub patience: Duration,
+    /// How long the server works on one statement of a request.
+    pub statement_timeout: Duration,
+    /// Whether each connection prepares [`super::PREPARED`] under names, which a pooler between has to know of:
+    /// `PgBouncer` does from 1.21 on, with `max_prepared_statements`.
+    pub prepare: bool,
 }
 
 impl Database {
     /// A pool without a connection.
-    pub fn new(options: PgConnectOptions, size: &PoolSize, statement_timeout: Duration) -> Self {
+    pub fn new(options: PgConnectOptions, like: &Pool) -> Self {
+        let brief = format!("{}ms", like.statement_timeout.as_millis());
+        let begin_brief = begin("", &brief);
+        let prepared = like.prepare.then_some(begin_brief);
         let pool = PgPoolOptions::new()
-            .max_connections(size.connections)
+            .max_connections(like.connections)
             .acquire_timeout(OPENING)
             .test_before_acquire(false)
             .before_acquire(|connection, known| {
@@ -84,15 +105,22 @@ impl Database {
                     Ok(true)
                 })
             })
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    match prepared {
+                        Some(begin) => prepare(connection, begin).await,
+                        None => Ok(()),
+                    }
+                })
+            })
             .connect_lazy_with(options.statement_cache_capacity(STATEMENTS_KEPT));
-        let brief = format!("{}ms", statement_timeout.as_millis());
-        let places = usize::try_from(size.connections).unwrap_or(usize::MAX);
+        let places = usize::try_from(like.connections).unwrap_or(usize::MAX);
         Self {
             pool,
             places: Arc::new(Semaphore::new(places)),
-            size: size.connections,
-            patience: size.patience,
-            begin: begin("", &brief),
+            size: like.connections,
+            patience: like.patience,
+            begin: begin_brief,
             commit_and_begin: begin("COMMIT;", &brief),
             begin_long: begin("", "4s"),
             begin_patiently: begin("", "30s"),
