@@ -16,16 +16,22 @@ use crate::state::App;
 const PERIOD: Duration = Duration::from_secs(4);
 /// How often the log says how many are there.
 const TOLD: Duration = Duration::from_secs(30);
-/// Of one statement.
-const MOST_BEATS: usize = 500;
+/// Of one statement: what it takes is less than a request may wait.
+const MOST_BEATS: usize = 100;
 /// See [`MOST_BEATS`]; reading is quicker.
-const MOST_READ: usize = 5000;
+const MOST_READ: usize = 1000;
+/// After a statement nothing is asked for so many times as long: all of a round at once would be felt by every
+/// request of that moment.
+const BREATH: u32 = 2;
+/// From then on a round hurries: what is believed must not run out before the next one.
+const UNHURRIED: Duration = Duration::from_secs(3);
 
 /// Until the end. What came until then is written down.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
     let (mut is_last, mut told) = (false, Instant::now());
     loop {
-        if let Err(error) = round(&app).await {
+        let pace = Pace { begun: Instant::now(), ended: &ended };
+        if let Err(error) = round(&app, &pace).await {
             let error = Failure::from(error);
             tracing::warn!(%error, "heartbeats could not be written down, trying again");
         }
@@ -38,16 +44,43 @@ pub async fn keep(app: Arc<App>, ended: CancellationToken) {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(PERIOD.saturating_sub(pace.begun.elapsed())) => {}
             () = ended.cancelled() => is_last = true,
         }
     }
 }
 
-async fn round(app: &App) -> Result<(), sqlx::Error> {
+/// How a round goes.
+struct Pace<'a> {
+    begun: Instant,
+    ended: &'a CancellationToken,
+}
+
+impl Pace<'_> {
+    /// After a statement that began then.
+    async fn breathe(&self, since: Instant) {
+        let left = UNHURRIED.saturating_sub(self.begun.elapsed());
+        let breath = tokio::time::sleep(left.min(since.elapsed() * BREATH));
+        tokio::select! {
+            () = breath => {}
+            () = self.ended.cancelled() => {}
+        }
+    }
+}
+
+async fn round(app: &App, pace: &Pace<'_>) -> Result<(), sqlx::Error> {
     let mut work = app.database.begin_patiently().await?;
     presence::report(work.connection(), app.id).await?;
     work.commit().await?;
+    // First what has to be in time.
+    for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
+        let mut work = app.database.begin_patiently().await?;
+        let asked = Instant::now();
+        let good = presence::good(work.connection(), asked_for).await?;
+        work.commit().await?;
+        app.presence.refresh(asked_for, &lasting(good), asked);
+        pace.breathe(asked).await;
+    }
     for beats in app.presence.beats().chunks(MOST_BEATS) {
         let mut work = app.database.begin_patiently().await?;
         let now = Instant::now();
@@ -57,13 +90,7 @@ async fn round(app: &App) -> Result<(), sqlx::Error> {
         work.commit().await?;
         let written: HashSet<_> = written.into_iter().collect();
         app.presence.written(beats.iter().filter(|beat| written.contains(&beat.participant)));
-    }
-    for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
-        let mut work = app.database.begin_patiently().await?;
-        let asked = Instant::now();
-        let good = presence::good(work.connection(), asked_for).await?;
-        work.commit().await?;
-        app.presence.refresh(asked_for, &lasting(good), asked);
+        pace.breathe(now).await;
     }
     Ok(())
 }
