@@ -1,8 +1,9 @@
 //! The pool, and the transaction of a request. Settings live in the transaction, so that a pooler may stand
 //! between.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use runtime::database::failure::Failure;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use super::statement;
 
 /// All of them, for the lists in [`super`].
-pub const STATEMENTS: &[&str] = &[BEGIN];
+pub const STATEMENTS: &[&str] = &[NOW];
 
 /// How long the server lets a transaction of ours wait for our next statement.
 const IDLE: &str = "5s";
@@ -27,26 +28,29 @@ const OPENING: Duration = Duration::from_secs(10);
 /// A connection that was at work just now is there still: to ask it would be a way to the server and back for
 /// each request.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// A connection is replaced then, so that nothing that gathers in it stays for ever.
+const LIFETIME: Duration = Duration::from_mins(30);
 /// More than are prepared: none of them is thrown out.
 const STATEMENTS_KEPT: usize = 256;
 /// How long the start waits for all of them.
 const OPENING_ALL: Duration = Duration::from_secs(5);
 
-/// The time in microseconds, and the settings of a transaction.
-const BEGIN: &str = "
-SELECT
-  CAST(extract(epoch FROM now()) * 1000000 AS bigint),
-  set_config('search_path', 'pg_catalog', TRUE),
-  set_config('timezone', 'UTC', TRUE),
-  set_config('client_min_messages', 'error', TRUE),
-  set_config('statement_timeout', 'STATEMENT_TIMEOUT', TRUE),
-  set_config('idle_in_transaction_session_timeout', 'IDLE_TIMEOUT', TRUE)";
+/// The settings of a transaction, and its time in microseconds. One message: each way to the server and back counts.
+const BEGIN: [&str; 7] = [
+    "BEGIN",
+    "SET LOCAL search_path TO pg_catalog",
+    "SET LOCAL timezone TO 'UTC'",
+    "SET LOCAL client_min_messages TO error",
+    "SET LOCAL statement_timeout TO 'STATEMENT_TIMEOUT'",
+    "SET LOCAL idle_in_transaction_session_timeout TO 'IDLE_TIMEOUT'",
+    NOW,
+];
+const NOW: &str = "SELECT CAST(extract(epoch FROM now()) * 1000000 AS bigint)";
 
-/// [`BEGIN`] with its transaction, in one message: each way to the server and back counts. Made once, for as long
-/// as the process lives.
+/// [`BEGIN`], made once, for as long as the process lives.
 fn begin(before: &str, statement_timeout: &str) -> &'static str {
-    let settings = BEGIN.replace("STATEMENT_TIMEOUT", statement_timeout);
-    format!("{before}BEGIN;{}", settings.replace("IDLE_TIMEOUT", IDLE)).leak()
+    let settings = BEGIN.join(";").replace("STATEMENT_TIMEOUT", statement_timeout);
+    format!("{before}{}", settings.replace("IDLE_TIMEOUT", IDLE)).leak()
 }
 
 /// Prepares the statements of requests on a new connection, in a transaction that begins like theirs. What cannot
@@ -62,8 +66,12 @@ async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(
 }
 
 /// The connections of this process.
+///
+/// The driver's pool opens them. Those that are open wait here for their next work: it would ask the server for a
+/// sign of life after each.
 pub struct Database {
     pool: PgPool,
+    idle: Arc<Idle>,
     /// One for each connection; requests queue here, and whoever gives up leaves the queue.
     places: Arc<Semaphore>,
     size: u32,
@@ -96,15 +104,6 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(like.connections)
             .acquire_timeout(OPENING)
-            .test_before_acquire(false)
-            .before_acquire(|connection, known| {
-                Box::pin(async move {
-                    if known.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     match prepared {
@@ -117,6 +116,7 @@ impl Database {
         let places = usize::try_from(like.connections).unwrap_or(usize::MAX);
         Self {
             pool,
+            idle: Arc::default(),
             places: Arc::new(Semaphore::new(places)),
             size: like.connections,
             patience: like.patience,
@@ -135,18 +135,20 @@ impl Database {
             let pool = self.pool.clone();
             opening.spawn(async move { pool.acquire().await });
         }
-        // Held until the last: one that is given back would be taken for the next.
-        let mut open = Vec::new();
+        let mut open = 0;
         let all = async {
             while let Some(ended) = opening.join_next().await {
-                open.extend(ended.ok().and_then(Result::ok));
+                if let Ok(Ok(connection)) = ended {
+                    open += 1;
+                    self.idle.give(connection, Instant::now());
+                }
             }
         };
         let is_late = tokio::time::timeout(OPENING_ALL, all).await.is_err();
         if is_late {
             opening.detach_all();
         }
-        self.size.saturating_sub(u32::try_from(open.len()).unwrap_or(u32::MAX))
+        self.size.saturating_sub(open)
     }
 
     /// Begins the work of a request. It is undone unless it is committed.
@@ -171,10 +173,14 @@ impl Database {
         let place = tokio::time::timeout(self.patience, place).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-        let pool = self.pool.clone();
+        let (pool, idle) = (self.pool.clone(), Arc::clone(&self.idle));
         // In a task of its own: who gives up leaves behind a connection that is open, and no transaction.
         let work = tokio::spawn(async move {
-            let open = Open { connection: pool.acquire().await?, _place: place };
+            let (connection, opened) = match idle.take().await {
+                Some(known) => known,
+                None => (pool.acquire().await?, Instant::now()),
+            };
+            let open = Open { connection, opened, idle, _place: place };
             let mut work = Work { open: Some(open), now: Timestamp::UNIX_EPOCH };
             work.start(begin).await?;
             Ok(work)
@@ -191,12 +197,59 @@ impl Database {
 
     /// Connections that are open, and those of them that have nothing to do.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.pool.num_idle())
+        (self.pool.size(), self.idle.known().len())
     }
 
     /// Closes every connection when its work is done.
     pub async fn close(&self) {
+        self.idle.close();
         self.pool.close().await;
+    }
+}
+
+/// Connections that have nothing to do, the one that worked last on top.
+#[derive(Default)]
+struct Idle {
+    waiting: Mutex<Vec<Waiting>>,
+    /// Set with the list locked. Nothing comes into it any more then: the pool waits for all that it has lent.
+    is_closed: AtomicBool,
+}
+
+struct Waiting {
+    connection: PoolConnection<Postgres>,
+    opened: Instant,
+    since: Instant,
+}
+
+impl Idle {
+    fn known(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, mut connection: PoolConnection<Postgres>, opened: Instant) {
+        let mut waiting = self.known();
+        if self.is_closed.load(Ordering::Relaxed) || opened.elapsed() > LIFETIME {
+            connection.close_on_drop();
+        } else {
+            waiting.push(Waiting { connection, opened, since: Instant::now() });
+        }
+    }
+
+    fn close(&self) {
+        let mut waiting = self.known();
+        self.is_closed.store(true, Ordering::Relaxed);
+        waiting.clear();
+    }
+
+    /// One that is there, and since when it is open.
+    async fn take(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
+        loop {
+            let Waiting { mut connection, opened, since } = self.known().pop()?;
+            if since.elapsed() < TRUSTED || connection.ping().await.is_ok() {
+                return Some((connection, opened));
+            }
+            connection.close_on_drop();
+        }
     }
 }
 
@@ -212,15 +265,25 @@ pub struct Work {
 
 struct Open {
     connection: PoolConnection<Postgres>,
-    /// Given back after the transaction.
+    opened: Instant,
+    /// Where it goes after the transaction.
+    idle: Arc<Idle>,
+    /// Given back after the connection.
     _place: OwnedSemaphorePermit,
 }
 
 impl Open {
+    /// After the end of its transaction.
+    fn give_back(self) {
+        let Self { connection, opened, idle, _place } = self;
+        idle.give(connection, opened);
+    }
+
     /// A connection of which nobody knows what it is in the midst of is not used again.
     async fn undo(mut self) {
-        if sqlx::raw_sql("ROLLBACK").execute(&mut *self.connection).await.is_err() {
-            self.connection.close_on_drop();
+        match sqlx::raw_sql("ROLLBACK").execute(&mut *self.connection).await {
+            Ok(_) => self.give_back(),
+            Err(_) => self.connection.close_on_drop(),
         }
     }
 }
@@ -245,7 +308,9 @@ impl Work {
     /// Makes it last.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
-        self.open = None;
+        if let Some(open) = self.open.take() {
+            open.give_back();
+        }
         Ok(())
     }
 }
