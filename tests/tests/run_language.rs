@@ -339,6 +339,29 @@ async fn a_batch_that_its_index_does_not_lead_to_in_time_is_walked_for_by_the_pr
     Ok(())
 }
 
+/// An index leads to them, and all of them come at once: a batch as small as they get has to sort them all.
+#[tokio::test]
+async fn very_many_rows_of_one_age_are_walked_by_the_primary_key() -> Result<()> {
+    let database = events().await?;
+    database
+        .execute(
+            "UPDATE events SET
+               at = CASE WHEN id > 280000 THEN now() - id * interval '1 millisecond' ELSE now() - interval '2 days' END,
+               kind = CASE WHEN id % 50 = 0 THEN 'rare' ELSE 'common' END;
+             CREATE INDEX ON events (at);
+             ANALYZE events",
+        )
+        .await?;
+    let rare = DELETE_EVENTS
+        .replace("age: 1d}]", "age: 1d}, {column: kind, operator: NotEquals, value: common}]");
+    let brief = json!({"targetBatchDuration": "5ms", "batchSize": 400, "batchTimeout": "1m"});
+    let ended = run_on(&database, &with(policy(&rare), "/execution", brief)).await?;
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert_eq!((ended.rule("affected"), ended.rule("remaining")), (&json!(5600), &json!(0)));
+    assert!(ended.output.contains("goes through its table by the primary key"), "{}", ended.output);
+    Ok(())
+}
+
 /// A row in which every kind of number is a moment, and their common cutoff.
 #[tokio::test]
 async fn numbers_are_older_by_their_unit() -> Result<()> {

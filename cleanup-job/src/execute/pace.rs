@@ -7,6 +7,12 @@ use policy::Execution;
 /// Bounds of a batch, in rows.
 const MIN_BATCH: i64 = 50;
 const MAX_BATCH: i64 = 50_000;
+/// Longer than the target by this is late, for a batch as small as they get.
+const LATE: f64 = 4.0;
+/// So many late ones after another are no chance.
+const MANY: u32 = 8;
+/// Late by its rows is a batch whose rows take about as long as ever: not so many times as long.
+const AS_EVER: f64 = 2.0;
 
 /// The size of a batch, steered by how long the last ones took (`docs/adr/0006`).
 #[derive(Clone, Debug)]
@@ -17,6 +23,10 @@ pub struct Pace {
     /// In seconds, as the two below.
     target: f64,
     smoothed: f64,
+    /// The most rows a second of any batch.
+    best: f64,
+    /// How many of the last batches were as small as they get, and late all the same.
+    late: u32,
 }
 
 impl Pace {
@@ -30,7 +40,15 @@ impl Pace {
         let most = (MAX_BATCH.max(execution.batch_size) as f64 / weight.max(1.0)).max(1.0) as i64;
         let target = execution.target_batch_duration.duration().as_secs_f64();
         let size = execution.batch_size.min(most);
-        Self { size, least: MIN_BATCH.min(size), most, target, smoothed: target }
+        Self {
+            size,
+            least: MIN_BATCH.min(size),
+            most,
+            target,
+            smoothed: target,
+            best: 0.0,
+            late: 0,
+        }
     }
 
     /// Rows of the next batch.
@@ -38,9 +56,10 @@ impl Pace {
         self.size
     }
 
-    /// After a batch: at most 1.3 times larger, at least half as large, by the smoothed time of
+    /// After a batch that took so many rows: at most 1.3 times larger, at least half as large, by the smoothed time of
     /// the last ones.
-    pub fn took(&mut self, took: Duration) {
+    pub fn took(&mut self, rows: i64, took: Duration) {
+        self.judge(rows, took);
         self.smoothed = 0.6 * self.smoothed + 0.4 * took.as_secs_f64();
         let factor = (self.target / self.smoothed.max(0.000_1)).clamp(0.5, 1.3);
         #[expect(
@@ -50,6 +69,22 @@ impl Pace {
         )]
         let size = (self.size as f64 * factor).ceil() as i64;
         self.size = size.clamp(self.least, self.most);
+    }
+
+    fn judge(&mut self, rows: i64, took: Duration) {
+        let seconds = took.as_secs_f64().max(0.000_1);
+        #[expect(clippy::cast_precision_loss, reason = "at most 50,000 rows")]
+        let rate = rows as f64 / seconds;
+        self.best = self.best.max(rate);
+        let is_late = self.size == self.least && seconds > LATE * self.target;
+        let is_late = is_late && rate * AS_EVER < self.best;
+        self.late = if is_late { self.late + 1 } else { 0 };
+    }
+
+    /// Whether batches are slow by how their rows are found: fewer rows do not make them quicker. So it is where
+    /// very many rows have one and the same age, all of which are sorted for each batch.
+    pub fn finds_slowly(&self) -> bool {
+        self.late >= MANY
     }
 
     /// After a batch of `rows` that could not be done: half as large, and from now on as small as
@@ -62,6 +97,7 @@ impl Pace {
     /// Back to the start, for another way through the table.
     pub fn restart(&mut self, execution: &Execution) {
         self.size = execution.batch_size.min(self.most);
+        self.late = 0;
     }
 }
 
@@ -93,14 +129,14 @@ mod tests {
     fn fast_batches_grow_to_the_most_and_slow_ones_shrink_to_the_least() {
         let mut pace = Pace::new(&execution(), 1.0);
         assert_eq!(pace.size(), 200);
-        pace.took(Duration::from_millis(5));
+        pace.took(pace.size(), Duration::from_millis(5));
         assert_eq!(pace.size(), 260, "at most 1.3 times larger");
         for _ in 0..40 {
-            pace.took(Duration::from_millis(1));
+            pace.took(pace.size(), Duration::from_millis(1));
         }
         assert_eq!(pace.size(), MAX_BATCH);
         for _ in 0..40 {
-            pace.took(Duration::from_secs(1));
+            pace.took(pace.size(), Duration::from_secs(1));
         }
         assert_eq!(pace.size(), MIN_BATCH);
     }
@@ -112,10 +148,26 @@ mod tests {
             pace.halve(pace.size());
             assert_eq!(pace.size(), expected);
         }
-        pace.took(Duration::from_millis(25));
+        pace.took(pace.size(), Duration::from_millis(25));
         assert_eq!(pace.size(), 1, "on target it stays, and is not forced up");
-        pace.took(Duration::from_millis(1));
+        pace.took(pace.size(), Duration::from_millis(1));
         assert_eq!(pace.size(), 2);
+    }
+
+    #[test]
+    fn batches_that_fewer_rows_make_no_quicker_are_slow_by_how_their_rows_are_found() {
+        let slow = |millis: fn(i64) -> i64| {
+            let mut pace = Pace::new(&execution(), 1.0);
+            let batches = (0..40).take_while(|_| {
+                let took = millis(pace.size()).unsigned_abs();
+                pace.took(pace.size(), Duration::from_millis(took));
+                !pace.finds_slowly()
+            });
+            batches.count()
+        };
+        assert!(slow(|_| 180) < 15);
+        assert_eq!(slow(|rows| 4 * rows), 40, "each row takes its time");
+        assert_eq!(slow(|_| 90), 40, "that is not much more than was asked for");
     }
 
     #[test]
@@ -130,7 +182,7 @@ mod tests {
         let mut pace = Pace::new(&execution(), 1000.0);
         assert_eq!(pace.size(), 50);
         for _ in 0..40 {
-            pace.took(Duration::from_millis(1));
+            pace.took(pace.size(), Duration::from_millis(1));
         }
         assert_eq!(pace.size(), 50, "50 rows with 1,000 each are 50,000");
     }

@@ -113,8 +113,11 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                 self.trouble = Trouble::default();
                 self.heard = Instant::now();
                 self.count(&batch);
-                self.pace.took(begin.elapsed());
+                self.pace.took(limit, begin.elapsed());
                 self.place = Some(batch.place);
+                if self.pace.finds_slowly() && self.task.step.strategy() == Strategy::Keyset {
+                    self.go_by_primary_key();
+                }
                 self.keep_below_rate().await?;
                 Ok(Next::Batch)
             }
@@ -185,14 +188,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
     /// The batch took too long: a smaller one may do, or rows that are found in another way.
     async fn hurry(&mut self, failure: Failure, limit: i64) -> Result<(), Failure> {
         if limit <= TOO_SLOW_AT && self.task.step.strategy() == Strategy::Keyset {
-            tracing::info!(
-                rule.name = self.task.step.rule(),
-                "no index leads to the rows that are due: the rule goes through its table by the primary key"
-            );
-            self.task.step = self.task.step.clone().by_primary_key();
-            self.pace.restart(&self.task.execution);
-            self.place = None;
-            self.second_pass = false;
+            self.go_by_primary_key();
             return Ok(());
         }
         if limit > 1 {
@@ -204,6 +200,18 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
             return self.back_off(tries).await;
         }
         self.isolate(failure, limit).await
+    }
+
+    /// From now on, and from the start.
+    fn go_by_primary_key(&mut self) {
+        tracing::info!(
+            rule.name = self.task.step.rule(),
+            "no index leads to the rows that are due: the rule goes through its table by the primary key"
+        );
+        self.task.step = self.task.step.clone().by_primary_key();
+        self.pace.restart(&self.task.execution);
+        self.place = None;
+        self.second_pass = false;
     }
 
     /// A row of the batch cannot be changed: it is looked for by halves, and left behind.

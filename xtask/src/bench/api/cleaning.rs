@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::Args;
-use super::mix::scene;
+use super::mix::{WARMING, scene};
 use super::server::{Database, Site};
 use crate::bench::figures::Figures;
 use crate::workspace;
@@ -16,10 +16,10 @@ use crate::workspace;
 /// Sessions that expired, each with two participants, as an evening leaves them.
 const OVERDUE: &str = "
 INSERT INTO core.sessions (app, table_token, created_at, last_activity_at, expires_at)
-SELECT 'table_talk', 'old' || n, now() - interval '4 hours', now() - interval '3 hours', now() - interval '2 hours'
-FROM generate_series(1, $1) AS n;
+SELECT 'table_talk', 'old' || n, at - interval '1 hour', at, at + interval '1 hour'
+FROM generate_series(1, $1) AS n, LATERAL (SELECT now() - interval '3 hours' - n * interval '36 milliseconds' AS at) AS times;
 INSERT INTO core.session_participants (session_id, last_seen_at)
-SELECT session_id, now() - interval '3 hours' FROM core.sessions, generate_series(1, 2)
+SELECT session_id, last_activity_at FROM core.sessions, generate_series(1, 2)
 WHERE table_token LIKE 'old%';
 VACUUM ANALYZE";
 
@@ -31,6 +31,7 @@ pub async fn measure(args: &Args, site: &Site, figures: &mut Figures) -> Result<
     for statement in OVERDUE.replace("$1", &args.overdue.to_string()).split(';') {
         database.execute(statement).await?;
     }
+    party.run(&replica.base, args.rate, WARMING).await?;
     let quiet = Duration::from_secs(args.seconds) / 4;
     let alone = party.run(&replica.base, args.rate, quiet).await?;
     figures.add("P8 the mix alone, before", "", alone.shown());

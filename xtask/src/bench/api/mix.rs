@@ -118,7 +118,7 @@ pub async fn scene(site: &Site, name: &str) -> Result<(Database, Replica, Arc<Pa
 }
 
 /// The mix before it counts: plans are made for each connection, and a crowd does not come within a millisecond.
-const WARMING: Duration = Duration::from_secs(5);
+pub const WARMING: Duration = Duration::from_secs(5);
 
 /// The mix between two runs of requests that ask the database nothing.
 ///
