@@ -12,7 +12,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres, Row as _};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 
 use super::statement;
 
@@ -130,25 +129,19 @@ impl Database {
     /// Opens all connections, so that the first requests do not wait for theirs and are not told that there is
     /// too much to do. How many are lacking: where the database takes no more, those that are there will do.
     pub async fn open(&self) -> u32 {
-        let mut opening = JoinSet::new();
-        for _ in 0..self.size {
-            let pool = self.pool.clone();
-            opening.spawn(async move { pool.acquire().await });
-        }
-        let mut open = 0;
+        let mut lacking = self.size;
+        // One after another: all at once would take the processors from the replicas that this one stands beside.
         let all = async {
-            while let Some(ended) = opening.join_next().await {
-                if let Ok(Ok(connection)) = ended {
-                    open += 1;
-                    self.idle.give(connection, Instant::now());
-                }
+            while lacking > 0
+                && let Ok(connection) = self.pool.acquire().await
+            {
+                lacking -= 1;
+                self.idle.give(connection, Instant::now());
             }
         };
-        let is_late = tokio::time::timeout(OPENING_ALL, all).await.is_err();
-        if is_late {
-            opening.detach_all();
-        }
-        self.size.saturating_sub(open)
+        // Those that are still lacking come when they are needed.
+        let _ = tokio::time::timeout(OPENING_ALL, all).await;
+        lacking
     }
 
     /// Begins the work of a request. It is undone unless it is committed.

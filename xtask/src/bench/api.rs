@@ -34,8 +34,8 @@ pub struct Args {
     /// Tries of codes by those who guess
     #[arg(long, default_value_t = 100_000)]
     tries: u32,
-    /// Sessions that a policy cleans beside the mix
-    #[arg(long, default_value_t = 100_000)]
+    /// Sessions that a policy cleans beside the mix, each of which is three rows of its work
+    #[arg(long, default_value_t = 33_334)]
     overdue: u32,
     /// Sessions that figures are asked of, with ten events each
     #[arg(long, default_value_t = 1_000_000)]

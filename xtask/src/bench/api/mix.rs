@@ -76,7 +76,9 @@ impl Party {
 
     /// Of a hundred: 60 heartbeats, 27 looks, 6 who are ready, 5 sessions, 2 who join.
     pub async fn ask(&self, base: &str, number: u64) -> Outcome {
-        let phone = &self.phones[usize::try_from(number).unwrap_or_default() % self.phones.len()];
+        // Each time round somebody else does the same: a session takes only so many who join.
+        let round = usize::try_from(number).unwrap_or_default();
+        let phone = &self.phones[(round + round / self.phones.len()) % self.phones.len()];
         let session = format!("{base}/api/v1/sessions/{}", phone.session);
         let me = format!("{session}/participants/me");
         // Not in blocks: each hundred is stirred.
