@@ -57,6 +57,10 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request, next: Next)
     for (name, value) in SAFE {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    if app.draining.has_begun() {
+        // Whoever keeps the connection for later goes to another replica with the next request.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);
     }

@@ -1,5 +1,7 @@
 //! The sockets: how many at once, how long a head may take, and how all of it ends in order.
 
+mod heads;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use self::heads::{Heads, Turns};
 use crate::client::Peer;
 use crate::metrics::{Connected, Metrics};
 
-/// How long a client may take for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may rest between two requests: longer than proxies usually keep theirs, which is a minute, so
+/// that it is they who close it.
+const REST: Duration = Duration::from_secs(75);
 /// After an error of the system, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,18 +81,22 @@ async fn converse(
 ) {
     // Small answers are not held back for more to come; where that cannot be set they are a little late.
     let _ = stream.set_nodelay(true);
+    let turns = Turns::default();
+    let stream = Heads::new(stream, turns.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        let router = router.clone();
+        let (router, turns) = (router.clone(), turns.clone());
         async move {
+            turns.change();
             let answered: Result<_, Infallible> = router.oneshot(request).await;
+            turns.change();
             answered
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(REST)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended_by_client = tokio::select! {

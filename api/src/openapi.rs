@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use crate::problem::{Code, MEDIA_TYPE};
+use crate::problem::Code;
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl Operation {
         }
         responses.insert(self.status.to_string(), answer);
         for status in self.failures() {
-            let problem = json!({"$ref": "#/components/responses/Problem"});
+            let problem = json!({"$ref": format!("#/components/responses/Problem{status}")});
             responses.insert(status.to_string(), problem);
         }
         let mut shown = json!({
@@ -321,12 +321,7 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": components::schemas(&codes),
-            "responses": {
-                "Problem": {
-                    "description": "A problem (RFC 9457); a client decides by its code.",
-                    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-                },
-            },
+            "responses": components::problems(),
             "securitySchemes": {
                 "participant": bearer("The token of a participant: st_…"),
                 "admin": bearer("The key of somebody who runs the service: ad_…"),

@@ -1,10 +1,13 @@
 //! The objects of answers.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Null::{LeftOut, Never, Perhaps};
 use super::Shape::{Id, ListOf, Number, Object, Of, Text, Texts, Time, Truth, Whole, Wholes};
 use super::{Member, Null, Shape};
+use crate::problem::{Code, MEDIA_TYPE};
 
 const ALL: &[(&str, &[Member])] = &[
     (
@@ -203,6 +206,26 @@ pub fn schemas(codes: &[&str]) -> Value {
     });
     schemas.insert("Problem".to_owned(), problem);
     Value::Object(schemas)
+}
+
+/// By status, with the codes that go with it: a client decides by the code.
+pub fn problems() -> Value {
+    let mut codes = BTreeMap::new();
+    for code in Code::ALL {
+        for status in code.statuses() {
+            codes.entry(status.as_u16()).or_insert_with(Vec::new).push(code.as_str());
+        }
+    }
+    let problem = |(status, codes): (u16, Vec<&str>)| {
+        let problem = json!({"$ref": "#/components/schemas/Problem"});
+        let these = json!({"properties": {"status": {"const": status}, "code": {"enum": codes}}});
+        let shown = json!({
+            "description": format!("A problem (RFC 9457): {}.", codes.join(", ")),
+            "content": {MEDIA_TYPE: {"schema": {"allOf": [problem, these]}}},
+        });
+        (format!("Problem{status}"), shown)
+    };
+    codes.into_iter().map(problem).collect::<Map<_, _>>().into()
 }
 
 /// A whole answer, which always says what time it is.

@@ -167,6 +167,12 @@ codes! {
 }
 
 impl Code {
+    /// Every status that it comes with: what is over is a conflict to whoever changes it, and gone to whoever asks for it.
+    pub fn statuses(self) -> Vec<StatusCode> {
+        let other = (self == Self::SessionEnded).then_some(StatusCode::GONE);
+        [self.status()].into_iter().chain(other).collect()
+    }
+
     /// Its page. The code of the limits has one of the IANA.
     pub fn uri(self) -> String {
         if self == Code::QuotaExceeded {

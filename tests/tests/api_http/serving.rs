@@ -41,6 +41,7 @@ async fn it_is_ready_with_its_schema_and_not_any_more_when_it_is_asked_to_end() 
         .post(&replica, "/api/v1/sessions", json!({"app": "tarot", "mode": "single"}))
         .await?;
     assert_eq!(late.status, 201, "whoever comes meanwhile is served");
+    assert_eq!(late.header("connection"), "close", "and goes to another one with the next request");
     assert_eq!(replica.end().await?, Some(0), "{}", replica.log());
     Ok(())
 }
@@ -189,6 +190,26 @@ async fn figures_are_by_route_and_know_the_pool() -> Result<()> {
     assert!(line.contains("method=\"GET\"") && line.ends_with(" 1"), "{line}");
     assert!(page.contains("pgsweep_api_pool_connections{state=\"idle\"}"), "{page}");
     assert!(!page.contains(host.session()), "no id is a label");
+    Ok(())
+}
+
+/// Proxies keep connections for later: one that is closed after a few seconds would be closed just when the next
+/// request is sent into it.
+#[tokio::test]
+async fn a_connection_may_rest_between_requests_for_longer_than_a_head_may_take() -> Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (_sessions, replica) = scene().await?;
+    let address = replica.base().trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let mut said = [0; 4096];
+    for _ in 0..2 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+        let read = stream.read(&mut said).await?;
+        assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
+        tokio::time::sleep(Duration::from_secs(6)).await;
+    }
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").await?;
+    assert_eq!(stream.read(&mut said).await?, 0, "a head that does not end is not waited for");
     Ok(())
 }
 
