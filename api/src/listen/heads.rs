@@ -59,7 +59,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_ready() {
-            if buffer.filled().len() > before {
+            let is_of_the_client = turn.is_multiple_of(2);
+            if is_of_the_client && buffer.filled().len() > before {
                 this.begun.get_or_insert_with(Instant::now);
             }
             return read;

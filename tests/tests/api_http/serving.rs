@@ -198,6 +198,7 @@ async fn figures_are_by_route_and_know_the_pool() -> Result<()> {
 #[tokio::test]
 async fn a_connection_may_rest_between_requests_for_longer_than_a_head_may_take() -> Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const LONG: Duration = Duration::from_secs(6);
     let (_sessions, replica) = scene().await?;
     let address = replica.base().trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await?;
@@ -206,8 +207,18 @@ async fn a_connection_may_rest_between_requests_for_longer_than_a_head_may_take(
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await?;
         let read = stream.read(&mut said).await?;
         assert!(said[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        // That it is still there is what is to be seen.
+        tokio::time::sleep(LONG).await;
     }
+    // A body has the time of its request.
+    let head = "POST /api/v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stream.write_all(br#"{"app":"tarot""#).await?;
+    tokio::time::sleep(LONG).await;
+    stream.write_all(br#","mode":"single"} "#).await?;
+    let read = stream.read(&mut said).await?;
+    assert!(said[..read].starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&said));
     stream.write_all(b"GET /healthz HTTP/1.1\r\n").await?;
     assert_eq!(stream.read(&mut said).await?, 0, "a head that does not end is not waited for");
     Ok(())
