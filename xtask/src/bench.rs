@@ -2,6 +2,7 @@
 //! fails: a machine is slow or fast, and a figure is what it is.
 
 mod api;
+mod coverage;
 mod figures;
 mod operator;
 
@@ -18,6 +19,8 @@ pub enum Bench {
     Operator(operator::Args),
     /// The session API on a Postgres with fsync: latency, limits, beside a policy, a rolling restart
     Api(api::Args),
+    /// The lines that the tests run through, of each crate: builds all of it anew, and runs the tests on that
+    Coverage(coverage::Args),
 }
 
 /// Measures it and prints a table.
@@ -29,9 +32,10 @@ pub fn run(bench: &Bench) -> Result<()> {
         return Err(cargo(build).args(std::env::args_os().skip(1)).exec())
             .context("cannot start it");
     }
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = || tokio::runtime::Runtime::new();
     match bench {
-        Bench::Operator(args) => runtime.block_on(operator::run(args)),
-        Bench::Api(args) => runtime.block_on(api::run(args)),
+        Bench::Operator(args) => runtime()?.block_on(operator::run(args)),
+        Bench::Api(args) => runtime()?.block_on(api::run(args)),
+        Bench::Coverage(args) => coverage::run(args),
     }
 }

@@ -59,7 +59,7 @@ pub fn run() -> Result<()> {
         }
     }
     let cache = &Settings::get()?.cache;
-    if deny::program(cache).exists() {
+    if deny::DENY.is_there(cache) {
         println!("ok      cargo-deny");
     } else {
         println!("later   cargo-deny is built by the first `cargo xtask ci`");

@@ -18,6 +18,7 @@ mod image;
 mod process;
 mod requirements;
 mod test;
+mod tool;
 mod tour;
 mod workspace;
 

@@ -40,6 +40,9 @@ pub struct Args {
     /// Sessions that figures are asked of, with ten events each
     #[arg(long, default_value_t = 1_000_000)]
     sessions: u32,
+    /// How often all of it is measured: a machine that others use has better and worse minutes
+    #[arg(long, default_value_t = 1)]
+    runs: u32,
     /// Measure only these
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -74,7 +77,14 @@ pub async fn run(args: &Args) -> Result<()> {
     println!("{} ({})", postgres.version().unwrap_or("Postgres"), postgres.source());
     let site = Site { postgres, programs: target.join("x86_64-unknown-linux-musl/release") };
     let mut figures = Figures::default();
-    let result = measure(args, &site, &images, &mut figures).await;
+    let result = async {
+        for run in 1..=args.runs {
+            println!("run {run} of {}", args.runs);
+            measure(args, &site, &images, &mut figures).await?;
+        }
+        Ok(())
+    };
+    let result = result.await;
     println!("\n{figures}");
     site.postgres.stop()?;
     result
