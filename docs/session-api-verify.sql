@@ -99,6 +99,7 @@ BEGIN
     ('core.sessions', 'archive_session'),
     ('core.sessions', 'refuse_truncate'),
     ('core.session_participants', 'refuse_truncate'),
+    ('core.sessions', 'keep_matches'),
     ('core.session_participants', 'join_session'),
     ('core.session_participants', 'touch_participant'),
     ('core.session_participants', 'count_participants'),

@@ -16,9 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::db::rate_limits::{self, Limit, Reserved};
 use crate::db::{Work, after_hours};
-use crate::join_code::quota;
 use crate::participant::{Access, Member};
 use crate::problem::{Code, Problem};
 
@@ -117,13 +115,9 @@ impl Person {
         Ok(Self { member, user_id })
     }
 
-    /// Goes on while they have tries left.
-    pub async fn limit(&self, work: &mut Work, limit: Limit) -> Result<(), Problem> {
-        let key = format!("{}:{}", limit.name, self.member.participant.id);
-        match rate_limits::reserve(work.connection(), &key, limit).await? {
-            Reserved::Taken(_) => Ok(()),
-            Reserved::Denied(wait) => Err(quota(limit, wait)),
-        }
+    /// Whose limits theirs are.
+    pub fn key(&self) -> String {
+        self.member.participant.id.to_string()
     }
 
     /// One of their matches. That of others is told from none by nobody.

@@ -40,6 +40,9 @@ pub enum EventType {
     ParticipantLeft,
     ParticipantReconnected,
     ReadyStatusUpdate,
+    MatchMade,
+    MatchDeclined,
+    DeviceSeen,
     MessagePosted,
     MatchSaved,
     ParticipantDisconnected,
@@ -69,6 +72,9 @@ impl EventType {
             Self::ParticipantLeft => "participant_left",
             Self::ParticipantReconnected => "participant_reconnected",
             Self::ReadyStatusUpdate => "ready_status_update",
+            Self::MatchMade => "match_made",
+            Self::MatchDeclined => "match_declined",
+            Self::DeviceSeen => "device_seen",
             Self::MessagePosted => "message_posted",
             Self::MatchSaved => "match_saved",
             Self::ParticipantDisconnected => "participant_disconnected",
@@ -80,9 +86,11 @@ impl EventType {
     pub fn sinks(self) -> Sinks {
         let sinks = |realtime, analytics, audit| Sinks { realtime, analytics, audit };
         match self {
-            Self::SessionCreated | Self::SessionChanged | Self::JoinCodeRevoked => {
-                sinks(false, false, true)
-            }
+            Self::SessionCreated
+            | Self::SessionChanged
+            | Self::JoinCodeRevoked
+            | Self::MatchDeclined
+            | Self::DeviceSeen => sinks(false, false, true),
             Self::SessionEnded
             | Self::SessionExpired
             | Self::SessionRecovered
@@ -91,6 +99,7 @@ impl EventType {
             | Self::ParticipantJoined
             | Self::ParticipantLeft
             | Self::ParticipantReconnected
+            | Self::MatchMade
             | Self::MessagePosted
             | Self::MatchSaved
             | Self::ParticipantDisconnected

@@ -28,8 +28,6 @@ pub struct Invite {
     pub id: Uuid,
     /// The session.
     pub session: Session,
-    /// When it ends by itself.
-    pub expires_at: Timestamp,
     /// The newest sign of life of those who are there; where nobody is, the last change.
     pub seen_at: Timestamp,
 }
@@ -37,7 +35,7 @@ pub struct Invite {
 impl Invite {
     /// Goes on where somebody can be let in.
     pub fn open(&self, now: Timestamp) -> Result<(), Problem> {
-        if now.duration_since(self.seen_at) > SILENCE || self.expires_at <= now {
+        if now.duration_since(self.seen_at) > SILENCE {
             return Err(Problem::new(Code::InviteExpired));
         }
         let over = |_| Problem::new(Code::SessionNotFound);
@@ -95,14 +93,12 @@ mod tests {
         let invite = || Invite {
             id: Uuid::from_u128(1),
             session: session(),
-            expires_at: at("2026-01-01T13:00:00Z"),
             seen_at: at("2026-01-01T11:00:00Z"),
         };
         let code = |invite: &Invite| invite.open(noon).err().map(|problem| problem.code());
         assert_eq!(code(&invite()), None, "an hour is not more than an hour");
         let silent = Invite { seen_at: at("2026-01-01T10:59:59Z"), ..invite() };
         assert_eq!(code(&silent), Some(Code::InviteExpired));
-        assert_eq!(code(&Invite { expires_at: noon, ..invite() }), Some(Code::InviteExpired));
         let over = Session { expires_at: noon, ..session() };
         let over = Invite { session: over, ..invite() };
         assert_eq!(code(&over), Some(Code::SessionNotFound));

@@ -21,6 +21,7 @@ mod group;
 mod invite;
 mod join_code;
 mod keep;
+mod limit;
 mod listen;
 mod metrics;
 mod migrate;

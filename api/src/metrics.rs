@@ -14,6 +14,7 @@ pub struct Metrics {
     registry: Registry,
     requests: HistogramVec,
     codes: IntCounterVec,
+    limited: IntCounterVec,
     heartbeats: IntCounterVec,
     pool: IntGaugeVec,
     connections: IntGauge,
@@ -62,6 +63,13 @@ impl Metrics {
             ),
             &["result"],
         )?;
+        let limited = IntCounterVec::new(
+            Opts::new(
+                "pgsweep_api_limited_total",
+                "Requests that were refused because there was no try left, by their limit.",
+            ),
+            &["limit"],
+        )?;
         let heartbeats = IntCounterVec::new(
             Opts::new(
                 "pgsweep_api_heartbeats_total",
@@ -82,10 +90,11 @@ impl Metrics {
         )?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(codes.clone()))?;
+        registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(heartbeats.clone()))?;
         registry.register(Box::new(pool.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        Ok(Self { registry, requests, codes, heartbeats, pool, connections })
+        Ok(Self { registry, requests, codes, limited, heartbeats, pool, connections })
     }
 
     /// A request was answered.
@@ -97,6 +106,11 @@ impl Metrics {
     /// A code was typed.
     pub fn tried(&self, what: CodeTry) {
         self.codes.with_label_values(&[what.label()]).inc();
+    }
+
+    /// There was no try left of the limit of this name.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.with_label_values(&[limit]).inc();
     }
 
     /// Somebody was heard of, and was known here or asked for.

@@ -16,6 +16,8 @@ use crate::presence::Presence;
 /// How long a replica believes that a client is blocked without asking: a flood reaches the database once
 /// in that time, and a try that was given back elsewhere is seen soon.
 const BELIEVED: Duration = Duration::from_secs(1);
+/// That a client is blocked is told once in that time: whoever goes on fills no table with it.
+const TOLD: Duration = Duration::from_mins(1);
 /// More than that, and what is over is thrown out.
 const MOST_BLOCKED: usize = 10_000;
 
@@ -67,6 +69,7 @@ pub struct Blocked(Mutex<HashMap<String, Block>>);
 struct Block {
     believed_until: Instant,
     over_at: Instant,
+    told_until: Instant,
 }
 
 impl Blocked {
@@ -77,17 +80,23 @@ impl Blocked {
         Some(block.over_at.saturating_duration_since(now).as_secs_f64())
     }
 
-    /// The database said that a key has to wait so many seconds.
-    pub fn block(&self, key: String, seconds: f64, now: Instant) {
+    /// The database said that a key has to wait so many seconds. Whether that is to be told of.
+    pub fn block(&self, key: String, seconds: f64, now: Instant) -> bool {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        let block = Block { believed_until: now + wait.min(BELIEVED), over_at: now + wait };
+        let (believed_until, over_at) = (now + wait.min(BELIEVED), now + wait);
         let mut blocked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = blocked.get_mut(&key).filter(|block| now < block.told_until) {
+            *block = Block { believed_until, over_at, ..*block };
+            return false;
+        }
         if blocked.len() >= MOST_BLOCKED {
-            blocked.retain(|_, block| now < block.believed_until);
+            blocked.retain(|_, block| now < block.told_until);
         }
-        if blocked.len() < MOST_BLOCKED {
-            blocked.insert(key, block);
+        let is_kept = blocked.len() < MOST_BLOCKED;
+        if is_kept {
+            blocked.insert(key, Block { believed_until, over_at, told_until: now + TOLD });
         }
+        is_kept
     }
 }
 
@@ -99,12 +108,15 @@ mod tests {
     fn a_block_is_believed_for_a_moment_and_never_longer_than_it_lasts() {
         let (blocked, now) = (Blocked::default(), Instant::now());
         let after = |millis| now + Duration::from_millis(millis);
-        blocked.block("a".to_owned(), 37.0, now);
-        blocked.block("b".to_owned(), 0.5, now);
+        assert!(blocked.block("a".to_owned(), 37.0, now));
+        assert!(blocked.block("b".to_owned(), 0.5, now));
         assert!(blocked.seconds_left("a", after(900)).is_some_and(|left| left > 36.0));
         assert_eq!(blocked.seconds_left("a", after(1000)), None);
         assert_eq!(blocked.seconds_left("b", after(500)), None);
         assert_eq!(blocked.seconds_left("c", now), None);
+        assert!(!blocked.block("b".to_owned(), 0.5, after(59_999)), "it was told of");
+        assert!(blocked.seconds_left("b", after(60_100)).is_some());
+        assert!(blocked.block("b".to_owned(), 0.5, after(60_000)), "a minute ago");
     }
 
     #[test]
@@ -115,7 +127,8 @@ mod tests {
         }
         let count = || blocked.0.lock().expect("unbroken").len();
         assert_eq!(count(), MOST_BLOCKED);
-        blocked.block("late".to_owned(), 60.0, now + BELIEVED);
+        assert!(!blocked.block("late".to_owned(), 60.0, now + BELIEVED), "nothing grows by it");
+        assert!(blocked.block("later".to_owned(), 60.0, now + TOLD));
         assert_eq!(count(), 1);
     }
 }

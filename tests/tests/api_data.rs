@@ -3,6 +3,7 @@
 
 mod api_data {
     pub mod archive;
+    pub mod ends;
     pub mod events;
     pub mod functions;
     pub mod migrate;

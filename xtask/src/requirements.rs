@@ -20,7 +20,7 @@ const PROMISES: &str = include_str!("requirements/promises.yaml");
 const TARGETS: [(char, u32); 4] = [('E', 13), ('O', 7), ('P', 14), ('R', 9)];
 
 /// What is built and has no test yet that says so, with what is lacking. It must become empty.
-pub const OWED: [(&str, &str); 1] = [("G1", "coverage is not measured yet")];
+pub const OWED: [(&str, &str); 0] = [];
 
 /// What is required or aimed at: a letter and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

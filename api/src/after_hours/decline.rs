@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
@@ -10,8 +10,11 @@ use serde_json::json;
 use crate::after_hours::Person;
 use crate::answer;
 use crate::body::Fields;
+use crate::client::{Client, Peer};
 use crate::db::rate_limits::Limit;
-use crate::db::{after_hours, sessions};
+use crate::db::{after_hours, events, sessions};
+use crate::event::{Event, EventType};
+use crate::limit;
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::state::App;
 
@@ -21,6 +24,7 @@ const LIMIT: Limit = Limit { name: "decline", tries: 20, seconds: 10.0 };
 /// `POST /api/v1/after-hours/declines`
 pub async fn decline(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
@@ -36,9 +40,13 @@ pub async fn decline(
         return Err(Problem::new(Code::ValidationFailed)
             .errors(vec![FieldProblem { field: "declined_user_id", message }]));
     }
-    person.limit(&mut work, LIMIT).await?;
+    let taken = limit::take(&app, &mut work, LIMIT, &person.key()).await?;
     let id = after_hours::decline(work.connection(), session, &person.user_id, &declined).await?;
     sessions::touch(work.connection(), session).await?;
+    let data = json!({"decline_id": id.to_string()});
+    let event = Event::of(&person.member.session, EventType::MatchDeclined, data);
+    let actor = person.member.actor(Client::find(peer, &headers, app.proxies));
+    events::tell(work.connection(), &[event], &actor).await?;
     let body = json!({"decline": {
         "id": id.to_string(),
         "session_id": session.to_string(),
@@ -47,5 +55,5 @@ pub async fn decline(
     }});
     let answer = answer::json(StatusCode::CREATED, body, work.now);
     work.commit().await?;
-    Ok(answer)
+    Ok(limit::with_left(answer, LIMIT, &taken))
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::after_hours::Person;
 use crate::answer;
 use crate::body::Fields;
-use crate::db::{after_hours, participants, sessions};
+use crate::client::{Client, Peer};
+use crate::db::{after_hours, events, participants, sessions};
+use crate::event::{Event, EventType};
 use crate::problem::{Code, FieldProblem, Problem};
 use crate::state::App;
 
@@ -44,6 +46,7 @@ impl Request {
 /// `POST /api/v1/after-hours/matches`
 pub async fn make(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, Problem> {
@@ -68,6 +71,10 @@ pub async fn make(
     }
     let made = after_hours::make_match(work.connection(), session, &users).await?;
     sessions::touch(work.connection(), session).await?;
+    let data = json!({"match_id": made.id.to_string()});
+    let event = Event::of(&person.member.session, EventType::MatchMade, data);
+    let actor = person.member.actor(Client::find(peer, &headers, app.proxies));
+    events::tell(work.connection(), &[event], &actor).await?;
     let body = json!({"match": made.shown()});
     let answer = answer::json(StatusCode::CREATED, body, work.now);
     work.commit().await?;

@@ -15,6 +15,7 @@ use crate::client::{Client, Peer};
 use crate::db::rate_limits::Limit;
 use crate::db::{after_hours, events, sessions};
 use crate::event::{Event, EventType};
+use crate::limit;
 use crate::participant::Access;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -39,7 +40,7 @@ pub async fn post(
     let mut work = app.database.begin().await?;
     let person = Person::any(&mut work, &headers, Access::Change).await?;
     let found = person.their_match(&mut work, id?).await?;
-    person.limit(&mut work, LIMIT).await?;
+    let taken = limit::take(&app, &mut work, LIMIT, &person.key()).await?;
     let message = after_hours::write(work.connection(), found.id, &person.user_id, &text).await?;
     sessions::touch(work.connection(), found.session).await?;
     let data = json!({
@@ -53,7 +54,7 @@ pub async fn post(
     let body = json!({"message": message.shown()});
     let answer = answer::json(StatusCode::CREATED, body, work.now);
     work.commit().await?;
-    Ok(answer)
+    Ok(limit::with_left(answer, LIMIT, &taken))
 }
 
 /// `GET /api/v1/after-hours/matches/{id}/messages`

@@ -23,8 +23,7 @@ RETURNING invite_id";
 const FIND: &str = concat!(
     "SELECT ",
     session_columns!(),
-    ", i.invite_id, i.expires_at AS invite_expires_at,
-       COALESCE((
+    ", i.invite_id, COALESCE((
          SELECT max(p.last_seen_at)
          FROM core.session_participants AS p
          WHERE p.session_id = s.session_id
@@ -50,17 +49,15 @@ WHERE invite_id = $1
 
 impl FromRow<'_, PgRow> for Invite {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let time = |column| row.try_get::<jiff_sqlx::Timestamp, _>(column);
         Ok(Self {
             id: row.try_get("invite_id")?,
             session: Session::from_row(row)?,
-            expires_at: time("invite_expires_at")?.into(),
-            seen_at: time("seen_at")?.into(),
+            seen_at: row.try_get::<jiff_sqlx::Timestamp, _>("seen_at")?.into(),
         })
     }
 }
 
-/// Keeps an invite, which lasts as long as the session does now.
+/// Keeps an invite. It lasts as long as its session; its row goes some time after the session's end by now.
 pub async fn create(
     connection: &mut PgConnection,
     by: &Member,

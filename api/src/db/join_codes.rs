@@ -1,7 +1,7 @@
 //! The codes of `core.sessions`: how one is found, used once, and made void.
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection as _, FromRow, Row as _};
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::sessions::session_columns;
@@ -11,7 +11,7 @@ use crate::session::Session;
 
 /// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] =
-    &[FIND, USE, EXPIRE, IS_LIVE, ISSUE, REVOKE, COUNT_MISUSE, WAITING_AT, COUNT_WRONG];
+    &[FIND, USE, EXPIRE, IS_LIVE, ISSUE, REVOKE, COUNT_MISUSE, WAITING_AT, IS_CROWDED];
 
 /// One that waits goes before one that is over: the same six digits come again.
 const FIND: &str = concat!(
@@ -103,17 +103,31 @@ const WAITING_AT: &str = concat!(
      FOR UPDATE"
 );
 
-/// Wrong tries of everybody within a minute, as far as it matters.
-const COUNT_WRONG: &str = "
-SELECT count(*)
-FROM (
-  SELECT
-  FROM core.analytics_events
-  WHERE event_type = 'join_code_failed'
-    AND \"timestamp\" > now() - interval '1 minute'
-    AND event_data ->> 'reason' <> 'rate_limited'
-  LIMIT $1
-) AS wrong";
+/// Wrong tries of everybody within a minute, and codes that wait, each counted as far as it matters.
+const IS_CROWDED: &str = "
+SELECT
+  (
+    SELECT count(*)
+    FROM (
+      SELECT
+      FROM core.analytics_events
+      WHERE event_type = 'join_code_failed'
+        AND \"timestamp\" > now() - interval '1 minute'
+        AND event_data ->> 'reason' <> 'rate_limited'
+      LIMIT CAST($1 AS bigint) + 1
+    ) AS wrong
+  ) > $1
+  OR (
+    SELECT count(*)
+    FROM (
+      SELECT
+      FROM core.sessions
+      WHERE dual_status = 'waiting'
+        AND pairing_expires_at > now()
+        AND pairing_code_hash IS NOT NULL
+      LIMIT CAST($2 AS bigint) + 1
+    ) AS live
+  ) > $2";
 
 /// A code that was found, whether it waits or not.
 pub struct FoundCode {
@@ -172,30 +186,24 @@ pub async fn is_live(
     statement::query_scalar(IS_LIVE).bind(lookups).fetch_one(connection).await
 }
 
-/// Gives a session a new code in place of its old one; nothing where that code is taken.
+/// Gives a session a new code in place of its old one; nothing where somebody took that code a moment ago,
+/// which leaves nothing to do in the transaction.
 pub async fn issue(
     connection: &mut PgConnection,
     session: Uuid,
     code: &KeptCode,
 ) -> Result<Option<Session>, sqlx::Error> {
-    let mut attempt = connection.begin().await?;
     let issued = statement::query_as(ISSUE)
         .bind(session)
         .bind(&code.hash)
         .bind(code.salt.as_slice())
         .bind(&code.key_id)
         .bind(&code.lookup)
-        .fetch_one(&mut *attempt)
+        .fetch_one(connection)
         .await;
     match issued {
-        Ok(issued) => {
-            attempt.commit().await?;
-            Ok(Some(issued))
-        }
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            attempt.rollback().await?;
-            Ok(None)
-        }
+        Ok(issued) => Ok(Some(issued)),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -222,7 +230,12 @@ pub async fn waiting_at(
     statement::query_as(WAITING_AT).bind(table_token).fetch_all(connection).await
 }
 
-/// How many wrong codes were tried in the last minute, counted up to a bound.
-pub async fn count_wrong(connection: &mut PgConnection, bound: i64) -> Result<i64, sqlx::Error> {
-    statement::query_scalar(COUNT_WRONG).bind(bound).fetch_one(connection).await
+/// Whether more wrong codes were tried in the last minute, or more wait, than these.
+pub async fn is_crowded(
+    connection: &mut PgConnection,
+    wrong: i64,
+    live: i64,
+) -> Result<bool, sqlx::Error> {
+    let is_crowded = statement::query_scalar(IS_CROWDED).bind(wrong).bind(live);
+    is_crowded.fetch_one(connection).await
 }

@@ -34,12 +34,13 @@ macro_rules! migration {
 }
 
 /// All of them, in their order.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     migration!(1, "tables", "0001_tables.sql"),
     migration!(2, "events", "0002_events.sql"),
     migration!(3, "triggers", "0003_triggers.sql"),
     migration!(4, "views", "0004_views.sql"),
     migration!(5, "functions", "0005_functions.sql"),
+    migration!(6, "ends", "0006_ends.sql"),
 ];
 
 /// The version that this program makes.

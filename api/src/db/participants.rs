@@ -23,6 +23,7 @@ pub const STATEMENTS: &[&str] = &[
     RECONNECT,
     SET_READY,
     FIND_USER,
+    IS_TAKEN,
     COUNT_READY,
 ];
 
@@ -34,9 +35,11 @@ macro_rules! participant_columns {
     };
 }
 
+/// Those who left count too: whoever comes and goes without end leaves rows without end.
 const JOIN: &str = concat!(
     "INSERT INTO core.session_participants AS p (session_id, display_name, role, token_hash, user_id)
-     VALUES ($1, $2, $3, $4, $5)
+     SELECT CAST($1 AS uuid), CAST($2 AS text), CAST($3 AS text), CAST($4 AS bytea), CAST($5 AS text)
+     WHERE (SELECT count(*) FROM core.session_participants WHERE session_id = $1) < 512
      RETURNING ",
     participant_columns!()
 );
@@ -115,6 +118,13 @@ SELECT EXISTS (
     AND left_at IS NULL
 )";
 
+/// Somebody of that name is there, or left and had another token.
+const IS_TAKEN: &str = "
+SELECT COALESCE(bool_or(left_at IS NULL) OR NOT bool_or(COALESCE(token_hash = $3, FALSE)), FALSE)
+FROM core.session_participants
+WHERE session_id = $1
+  AND user_id = $2";
+
 const COUNT_READY: &str = "
 SELECT count(*) FILTER (WHERE ready), count(*)
 FROM core.session_participants
@@ -160,19 +170,19 @@ pub struct Newcomer<'a> {
     pub token_hash: [u8; 32],
 }
 
-/// Adds a participant.
+/// Adds a participant, as long as the session has not seen too many.
 pub async fn join(
     connection: &mut PgConnection,
     session: Uuid,
     newcomer: &Newcomer<'_>,
-) -> Result<Participant, sqlx::Error> {
+) -> Result<Option<Participant>, sqlx::Error> {
     statement::query_as(JOIN)
         .bind(session)
         .bind(newcomer.display_name)
         .bind(newcomer.role)
         .bind(newcomer.token_hash.as_slice())
         .bind(newcomer.user_id)
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await
 }
 
@@ -269,6 +279,18 @@ pub async fn find_user(
 ) -> Result<bool, sqlx::Error> {
     let find = statement::query_scalar(FIND_USER).bind(session).bind(user_id);
     find.fetch_one(connection).await
+}
+
+/// Whether in the session a name is that of another one than of whoever had the token.
+pub async fn is_taken(
+    connection: &mut PgConnection,
+    session: Uuid,
+    user_id: &str,
+    former: Option<[u8; 32]>,
+) -> Result<bool, sqlx::Error> {
+    let former = former.map(|hash| hash.to_vec());
+    let is_taken = statement::query_scalar(IS_TAKEN).bind(session).bind(user_id).bind(former);
+    is_taken.fetch_one(connection).await
 }
 
 /// How many are ready, of how many.

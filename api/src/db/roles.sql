@@ -33,8 +33,12 @@ BEGIN
     EXECUTE format('GRANT %I TO %I', events, current_user);
   END IF;
   EXECUTE format('GRANT CREATE ON SCHEMA core TO %I', events);
-  EXECUTE format('ALTER TABLE core.session_events OWNER TO %I', events);
-  EXECUTE format('ALTER TABLE core.analytics_events OWNER TO %I', events);
+  FOREACH line IN ARRAY ARRAY['core.session_events', 'core.analytics_events'] LOOP
+    -- It would lock out readers and writers also where nothing changes.
+    IF (SELECT relowner FROM pg_catalog.pg_class WHERE oid = line::regclass) <> quote_ident(events)::regrole THEN
+      EXECUTE format('ALTER TABLE %s OWNER TO %I', line, events);
+    END IF;
+  END LOOP;
   EXECUTE format('ALTER FUNCTION core.make_partitions(timestamptz) OWNER TO %I', events);
   EXECUTE format('REVOKE CREATE ON SCHEMA core FROM %I', events);
   EXECUTE format('GRANT USAGE ON SCHEMA core TO %I', events);

@@ -30,7 +30,7 @@ pub async fn accept(
     let client = Client::find(peer, &headers, app.proxies);
     let work = app.database.begin().await?;
     let (mut work, session) = take(work, &token, None, client).await?;
-    let answer = let_in(&mut work, session, &guest, client).await?;
+    let answer = let_in(&mut work, session, &guest, &headers, client).await?;
     work.commit().await?;
     Ok(answer)
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::answer;
 use crate::client::{Client, Peer};
-use crate::db::rate_limits::{self, Limit, Reserved};
+use crate::db::rate_limits::Limit;
 use crate::db::{events, invites};
 use crate::event::{Event, EventType};
-use crate::join_code::quota;
+use crate::limit;
 use crate::participant::{Access, Member};
 use crate::problem::{Code, Problem};
 use crate::session::SessionId;
@@ -35,10 +35,7 @@ pub async fn create(
     if member.session.mode == "dual" {
         return Err(Problem::new(Code::DirectRefused));
     }
-    let key = format!("{}:{id}", LIMIT.name);
-    if let Reserved::Denied(wait) = rate_limits::reserve(work.connection(), &key, LIMIT).await? {
-        return Err(quota(LIMIT, wait));
-    }
+    let tried = limit::take(&app, &mut work, LIMIT, &id.to_string()).await?;
     let token = Token::draw(token::INVITE)?;
     let invite = invites::create(work.connection(), &member, token.hash()).await?;
     let data = json!({
@@ -55,5 +52,5 @@ pub async fn create(
     }});
     let answer = answer::json(StatusCode::CREATED, body, work.now);
     work.commit().await?;
-    Ok(answer)
+    Ok(limit::with_left(answer, LIMIT, &tried))
 }

@@ -36,7 +36,7 @@ pub async fn show(
             "title": invite.session.title,
             "participant_count": invite.session.participants,
         },
-        "expires_at": invite.expires_at.to_string(),
+        "expires_at": invite.session.expires_at.to_string(),
     });
     Ok(answer::json(StatusCode::OK, body, work.now))
 }

@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::answer;
 use crate::client::{Client, Peer};
 use crate::code::Purpose;
-use crate::db::rate_limits::{self, Limit, Reserved};
+use crate::db::rate_limits::Limit;
 use crate::db::{events, join_codes};
-use crate::join_code::{quota, waiting_host};
+use crate::join_code::waiting_host;
+use crate::limit;
 use crate::participant::{Access, Member};
 use crate::problem::Problem;
 use crate::session::SessionId;
-use crate::session::create::{draw, generated};
+use crate::session::create::{draw, generated, no_code};
 use crate::state::App;
 
 /// Of one session: a code lives as long as it is not asked for anew.
@@ -34,25 +35,21 @@ pub async fn issue(
     let mut work = app.database.begin().await?;
     let member = Member::find(&mut work, &headers, id, Access::Change).await?;
     waiting_host(&member, work.now)?;
-    let key = format!("{}:{id}", LIMIT.name);
-    if let Reserved::Denied(wait) = rate_limits::reserve(work.connection(), &key, LIMIT).await? {
-        return Err(quota(LIMIT, wait));
-    }
+    let taken = limit::take(&app, &mut work, LIMIT, &id.to_string()).await?;
     for _ in 0..DRAWS {
         let (code, kept) = draw(&app, Purpose { app: &member.session.app, session: id })?;
         if join_codes::is_live(work.connection(), &app.code_keys.lookups(&code)).await? {
             continue;
         }
-        let Some(session) = join_codes::issue(work.connection(), id, &kept).await? else {
-            continue;
-        };
+        let session = join_codes::issue(work.connection(), id, &kept).await?;
+        let session = session.ok_or_else(no_code)?;
         let actor = member.actor(Client::find(peer, &headers, app.proxies));
         events::tell(work.connection(), &[generated(&session)], &actor).await?;
         let expires_at = session.code_expires_at.map(|at| at.to_string());
         let body = json!({"pairing": {"code": code.shown(), "expires_at": expires_at}});
         let answer = answer::json(StatusCode::CREATED, body, work.now);
         work.commit().await?;
-        return Ok(answer);
+        return Ok(limit::with_left(answer, LIMIT, &taken));
     }
-    Err(Problem::overloaded().detail("There is no code that is free at the moment; try again."))
+    Err(no_code())
 }

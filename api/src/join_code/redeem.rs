@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::db::participants::{self, Newcomer};
 use crate::db::rate_limits::{self, Limit, Reserved, Try};
 use crate::db::{Work, events, join_codes, sessions};
 use crate::event::{Actor, Event, EventType};
-use crate::join_code::{LEFT, POLICY, left, policy, quota, whole_seconds};
+use crate::limit::{left_of, quota, with_left};
 use crate::metrics::CodeTry;
 use crate::participant::join::{Guest, own_name};
 use crate::problem::{self, FieldProblem, Problem};
@@ -35,6 +35,8 @@ use crate::token::{self, Token};
 const LIMIT: Limit = Limit { name: "join-code", tries: 5, seconds: 60.0 };
 /// Of everybody within a minute: after that a guess has to name the table.
 const MOST_WRONG: i64 = 300;
+/// Codes of everybody that wait: a guess at any of them is right once in 500 times then, and has to name the table.
+const MOST_LIVE: i64 = 2_000;
 
 /// What is asked for.
 struct Request {
@@ -73,10 +75,10 @@ pub async fn redeem(
     let (what, code) = match verdict {
         Verdict::Right(session) => {
             rate_limits::give_back(work.connection(), &key, taken.at).await?;
-            let answer = welcome(&mut work, *session, &request, client).await?;
+            let answer = welcome(&mut work, *session, &request, &headers, client).await?;
             work.commit().await?;
             app.metrics.tried(CodeTry::Paired);
-            return Ok(with_limit(answer, &Try { left: taken.left + 1, ..taken }));
+            return Ok(with_left(answer, LIMIT, &Try { left: taken.left + 1, ..taken }));
         }
         Verdict::Wrong => (CodeTry::Invalid, problem::Code::JoinCodeInvalid),
         Verdict::Expired => (CodeTry::Expired, problem::Code::JoinCodeExpired),
@@ -84,8 +86,7 @@ pub async fn redeem(
     // What was found out about the code lasts, and so does the try.
     work.commit().await?;
     app.metrics.tried(what);
-    let value = left(LIMIT, taken.left, whole_seconds(taken.reset));
-    Err(Problem::new(code).header(POLICY, policy(LIMIT)).header(LEFT, value))
+    Err(left_of(Problem::new(code), LIMIT, &taken))
 }
 
 /// Takes a try, for good: in a transaction of its own, so that no other waits for what comes of it.
@@ -96,8 +97,7 @@ async fn take_try(
     actor: &Actor,
 ) -> Result<(Work, Try), Problem> {
     if let Some(wait) = app.blocked.seconds_left(key, Instant::now()) {
-        app.metrics.tried(CodeTry::Limited);
-        return Err(quota(LIMIT, wait));
+        return Err(limited(app, wait));
     }
     let mut work = app.database.begin().await?;
     demand_table(&mut work, request).await?;
@@ -105,25 +105,32 @@ async fn take_try(
     match reserved {
         Reserved::Taken(taken) => Ok((app.database.commit_and_begin(work).await?, taken)),
         Reserved::Denied(wait) => {
-            app.metrics.tried(CodeTry::Limited);
-            app.blocked.block(key.to_owned(), wait, Instant::now());
-            let event = Event::failed_code(request.table_token.as_deref(), None, "rate_limited");
-            events::tell(work.connection(), &[event], actor).await?;
-            work.commit().await?;
-            Err(quota(LIMIT, wait))
+            let problem = limited(app, wait);
+            if app.blocked.block(key.to_owned(), wait, Instant::now()) {
+                let table_token = request.table_token.as_deref();
+                let event = Event::failed_code(table_token, None, "rate_limited");
+                events::tell(work.connection(), &[event], actor).await?;
+                work.commit().await?;
+            }
+            Err(problem)
         }
     }
 }
 
-/// While many codes are guessed, one that may be for any table finds somebody too soon.
+fn limited(app: &App, wait: f64) -> Problem {
+    app.metrics.tried(CodeTry::Limited);
+    app.metrics.limited(LIMIT.name);
+    quota(LIMIT, wait)
+}
+
+/// While many codes are guessed, or wait, one that may be for any table finds somebody too soon.
 async fn demand_table(work: &mut Work, request: &Request) -> Result<(), Problem> {
-    if request.table_token.is_some() {
+    if request.table_token.is_some()
+        || !join_codes::is_crowded(work.connection(), MOST_WRONG, MOST_LIVE).await?
+    {
         return Ok(());
     }
-    if join_codes::count_wrong(work.connection(), MOST_WRONG + 1).await? <= MOST_WRONG {
-        return Ok(());
-    }
-    let message = "must be given while many wrong codes are tried".to_owned();
+    let message = "must be given while so many codes wait, or wrong ones are tried".to_owned();
     Err(Problem::new(problem::Code::ValidationFailed)
         .errors(vec![FieldProblem { field: "table_token", message }]))
 }
@@ -133,9 +140,10 @@ async fn welcome(
     work: &mut Work,
     session: Session,
     request: &Request,
+    headers: &HeaderMap,
     client: Client,
 ) -> Result<Response, Problem> {
-    own_name(work, &session, &request.guest).await?;
+    own_name(work, &session, &request.guest, headers).await?;
     let token = Token::draw(token::SESSION)?;
     let newcomer = Newcomer {
         role: "guest",
@@ -144,6 +152,7 @@ async fn welcome(
         token_hash: token.hash(),
     };
     let guest = participants::join(work.connection(), session.id, &newcomer).await?;
+    let guest = guest.ok_or_else(|| Problem::new(problem::Code::SessionFull))?;
     let id = session.id.to_string();
     let seconds = work.now.duration_since(session.created_at).as_secs_f64();
     let told = [
@@ -170,17 +179,6 @@ async fn welcome(
         "token": token.shown(),
     });
     Ok(answer::json(StatusCode::OK, body, work.now))
-}
-
-fn with_limit(mut answer: Response, taken: &Try) -> Response {
-    let values =
-        [(POLICY, policy(LIMIT)), (LEFT, left(LIMIT, taken.left, whole_seconds(taken.reset)))];
-    for (name, value) in values {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            answer.headers_mut().insert(name, value);
-        }
-    }
-    answer
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub async fn join(
     } else {
         direct(&mut work, id).await?
     };
-    let answer = let_in(&mut work, session, &request.guest, client).await?;
+    let answer = let_in(&mut work, session, &request.guest, &headers, client).await?;
     work.commit().await?;
     Ok(answer)
 }
@@ -101,11 +101,12 @@ pub async fn let_in(
     work: &mut Work,
     session: Session,
     guest: &Guest,
+    headers: &HeaderMap,
     client: Client,
 ) -> Result<Response, Problem> {
     may_join(&session)?;
     let token = Token::draw(token::SESSION)?;
-    own_name(work, &session, guest).await?;
+    own_name(work, &session, guest, headers).await?;
     let newcomer = Newcomer {
         role: "guest",
         display_name: guest.display_name.as_deref(),
@@ -113,6 +114,7 @@ pub async fn let_in(
         token_hash: token.hash(),
     };
     let newcomer = participants::join(work.connection(), session.id, &newcomer).await?;
+    let newcomer = newcomer.ok_or_else(|| Problem::new(Code::SessionFull))?;
     sessions::touch(work.connection(), session.id).await?;
     let actor = Actor::participant(newcomer.id, client);
     events::tell(work.connection(), &[joined(&session, &newcomer)], &actor).await?;
@@ -129,12 +131,18 @@ pub async fn let_in(
 }
 
 /// In After Hours a user id stands for a person whom others match and write to, so that in a session, which
-/// is locked, nobody has the one of somebody else.
-pub async fn own_name(work: &mut Work, session: &Session, guest: &Guest) -> Result<(), Problem> {
+/// is locked, nobody has the one of somebody else: whoever left comes back with the token that they had.
+pub async fn own_name(
+    work: &mut Work,
+    session: &Session,
+    guest: &Guest,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let Some(user_id) = guest.user_id.as_deref().filter(|_| session.app == "after_hours") else {
         return Ok(());
     };
-    if participants::find_user(work.connection(), session.id, user_id).await? {
+    let former = Token::from_headers(headers).ok().map(|token| token.hash());
+    if participants::is_taken(work.connection(), session.id, user_id, former).await? {
         return Err(Problem::new(Code::UserPresent));
     }
     Ok(())

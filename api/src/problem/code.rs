@@ -102,8 +102,8 @@ codes! {
     MatchNotFound "match_not_found" NOT_FOUND "There is no such match"
         "There is no match of this id that you are in.";
     /// Another participant has the user id.
-    UserPresent "user_present" CONFLICT "Somebody of that name is in the session"
-        "A participant of this session has this user_id, and has not left.";
+    UserPresent "user_present" CONFLICT "Somebody has that name in the session"
+        "A participant of this session has this user_id, or had it and left: bear the token that you had to come back.";
     /// Both phones are there.
     AlreadyPaired "already_paired" CONFLICT "The session is paired"
         "Both phones are there, so that the session takes no code any more.";

@@ -15,10 +15,11 @@ use crate::code::{Code, KeptCode, Purpose};
 use crate::db::groups::{self, Group, Place};
 use crate::db::idempotency_keys::{self, Key, Known};
 use crate::db::participants::{self, Newcomer};
-use crate::db::rate_limits::{self, Limit, Reserved};
+use crate::db::rate_limits::Limit;
 use crate::db::sessions::{self, Draft};
 use crate::db::{Work, events, join_codes};
 use crate::event::{Actor, Event, EventType};
+use crate::limit;
 use crate::participant::Participant;
 use crate::problem::{self, FieldProblem, Problem};
 use crate::session::Session;
@@ -101,7 +102,7 @@ pub async fn create(
             Known::Answered(_, body) => return Ok(answered(body, &work)),
         }
     }
-    limit(&mut work, &client_key).await?;
+    let taken = limit::take(&app, &mut work, LIMIT, &client_key).await?;
     let made = make(&app, &mut work, &request).await?;
     let actor = Actor::participant(made.host.id, client);
     events::tell(work.connection(), &told(&made, &request), &actor).await?;
@@ -111,7 +112,7 @@ pub async fn create(
     }
     let answer = answered(shown(&made, &work, false), &work);
     work.commit().await?;
-    Ok(answer)
+    Ok(limit::with_left(answer, LIMIT, &taken))
 }
 
 /// The key of a request that may be sent again, where it has one.
@@ -125,14 +126,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         Problem::new(problem::Code::ValidationFailed)
             .errors(vec![FieldProblem { field: "Idempotency-Key", message }])
     })
-}
-
-async fn limit(work: &mut Work, client: &str) -> Result<(), Problem> {
-    let key = format!("{}:{client}", LIMIT.name);
-    match rate_limits::reserve(work.connection(), &key, LIMIT).await? {
-        Reserved::Taken(_) => Ok(()),
-        Reserved::Denied(wait) => Err(crate::join_code::quota(LIMIT, wait)),
-    }
 }
 
 async fn make(app: &App, work: &mut Work, request: &Request) -> Result<Made, Problem> {
@@ -162,6 +155,7 @@ async fn make(app: &App, work: &mut Work, request: &Request) -> Result<Made, Pro
         token_hash: token.hash(),
     };
     let host = participants::join(work.connection(), session.id, &newcomer).await?;
+    let host = host.ok_or_else(|| Problem::new(problem::Code::SessionFull))?;
     // Its host has been counted meanwhile.
     let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
     Ok(Made { session, group, host, token, code })
@@ -201,7 +195,8 @@ pub fn draw(app: &App, purpose: Purpose<'_>) -> Result<(Code, KeptCode), getrand
     Ok((code, kept))
 }
 
-fn no_code() -> Problem {
+/// Too many that were drawn are taken.
+pub fn no_code() -> Problem {
     Problem::overloaded().detail("There is no code that is free at the moment; try again.")
 }
 

@@ -37,13 +37,6 @@ const TABLE_TALK: &str = "
     update:
       set:
       - {column: expires_at, now: true}
-  emit:
-  - into: {schema: core, name: session_events}
-    values:
-    - {column: session_group_id, fromColumn: session_group_id}
-    - {column: session_id, fromColumn: session_id}
-    - {column: type, value: session_expired}
-    - {column: data, object: [{key: sessionId, fromColumn: session_id}, {key: reason, value: inactivity}]}
 - name: mark-disconnected
   table: {schema: core, name: session_participants}
   where:
@@ -54,6 +47,12 @@ const TABLE_TALK: &str = "
     update:
       set:
       - {column: disconnected_at, now: true}
+  emit:
+  - into: {schema: core, name: session_events}
+    values:
+    - {column: session_id, fromColumn: session_id}
+    - {column: type, value: participant_disconnected}
+    - {column: data, object: [{key: participant_id, fromColumn: participant_id}]}
 - name: delete-expired
   table: {schema: core, name: sessions}
   where:
@@ -105,8 +104,17 @@ async fn a_policy_on_the_core_tables_cleans_one_app_and_leaves_archive_and_outbo
         let affected: Vec<_> = rules.iter().map(|rule| rule["affected"].as_i64()).collect();
         assert_eq!(affected, [1, 1, 1, 1, 1, 1, 1].map(Some), "{}", ended.output);
         assert_eq!(rows_of(database, others).await?, before);
-        let events = "SELECT seq, type, data ->> 'reason' FROM core.session_events ORDER BY 3";
-        assert_eq!(rows_of(database, events).await?, ["(1,session_expired,inactivity)", "(1,session_expired,timeout)"]);
+        let events = "SELECT e.type, e.data ->> 'reason', e.app, e.session_group_id = s.session_group_id
+                      FROM core.session_events AS e LEFT JOIN core.sessions AS s USING (session_id) ORDER BY 1, 2";
+        assert_eq!(
+            rows_of(database, events).await?,
+            [
+                "(participant_disconnected,,table_talk,t)",
+                "(session_expired,inactivity,table_talk,t)",
+                "(session_expired,timeout,table_talk,)",
+                "(session_expired,waiting_timeout,table_talk,t)",
+            ]
+        );
         assert_eq!(database.scalar::<i64>("SELECT count(*) FROM core.session_archive").await?, 1);
         let again = job::run(&job::policy(TABLE_TALK), &url, &[]).await?;
         ensure!(again.report["rules"].as_array().context("rules")?.iter().all(|rule| rule["affected"] == 0), "{}", again.output);

@@ -80,7 +80,7 @@ async fn two_match_write_and_save_and_nobody_else_sees_it() -> Result<()> {
         }
     }
     let [realtime, _, audit] = told(&sessions, host.session()).await?;
-    let own = ["message_posted", "message_posted", "message_posted", "match_saved"];
+    let own = ["match_made", "message_posted", "message_posted", "message_posted", "match_saved"];
     assert_eq!(
         (&realtime[3..], &audit[4..]),
         (&own.map(str::to_owned)[..], &own.map(str::to_owned)[..])
@@ -139,6 +139,9 @@ async fn who_declined_is_not_matched_and_who_is_not_there_neither() -> Result<()
     );
     let kept = "SELECT count(*) FROM after_hours.after_hours_declines WHERE session_id IS NOT NULL AND user_id = 'bob'";
     assert_eq!(sessions.database.scalar::<i64>(kept).await?, 1);
+    let [realtime, _, audit] = told(&sessions, host.session()).await?;
+    assert!(audit.contains(&"match_declined".to_owned()), "{audit:?}");
+    assert!(!realtime.contains(&"match_declined".to_owned()), "who was declined is not told");
     Ok(())
 }
 
@@ -151,6 +154,8 @@ async fn a_device_is_kept_as_a_hash() -> Result<()> {
     let first = bob.post(&replica, &path, body.clone()).await?;
     assert_eq!(first.status, 201, "{}", first.body);
     assert!(!first.body.to_string().contains("canary"), "{}", first.body);
+    let [_, _, audit] = told(&sessions, host.session()).await?;
+    assert_eq!(audit.last().map(String::as_str), Some("device_seen"));
     for _ in 0..9 {
         bob.post(&replica, &path, body.clone()).await?;
     }
@@ -168,8 +173,12 @@ async fn nobody_is_somebody_else_and_nobody_without_a_name_takes_part() -> Resul
     let second = Phone::fresh().post(&replica, &host.path("/participants"), body.clone()).await?;
     assert_eq!(second.problem(), (409, "user_present"));
     bob.send(&replica, Method::DELETE, &host.path("/participants/me"), Value::Null).await?;
-    let back = Phone::fresh().post(&replica, &host.path("/participants"), body).await?;
-    assert_eq!(back.status, 201, "he had left");
+    for stranger in [&Phone::fresh(), &host.phone] {
+        let posing = stranger.post(&replica, &host.path("/participants"), body.clone()).await?;
+        assert_eq!(posing.problem(), (409, "user_present"), "what was written to him is his");
+    }
+    let back = bob.post(&replica, &host.path("/participants"), body).await?;
+    assert_eq!(back.status, 201, "he had left, and has his token: {}", back.body);
 
     let nameless = super::scene::join(&replica, &host).await?;
     let refused = make(&replica, &nameless, &host, ["ann", "cat"]).await?;

@@ -65,6 +65,27 @@ async fn a_right_code_pairs_two_phones_and_leaves_no_hash() -> Result<()> {
     Ok(())
 }
 
+/// A code that nobody could be told of is no code: the one before it is as good as it was.
+#[tokio::test]
+async fn a_code_that_cannot_be_told_of_is_not_issued() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = dual(&replica, "table_042").await?;
+    let before = kept(&sessions, host.session()).await?;
+    let mut somebody = sessions.database.pool().begin().await?;
+    sqlx::query("LOCK TABLE core.analytics_events").execute(&mut *somebody).await?;
+    let refused = host.send(&replica, Method::POST, "/join-code", Value::Null).await?;
+    assert_eq!(refused.problem(), (503, "overloaded"), "{}", refused.body);
+    somebody.rollback().await?;
+    let after = kept(&sessions, host.session()).await?;
+    assert_eq!((after.hash, after.lookup), (before.hash, before.lookup));
+    let [_, analytics, audit] = told(&sessions, host.session()).await?;
+    for sink in [analytics, audit] {
+        assert_eq!(sink.iter().filter(|name| *name == "join_code_generated").count(), 1);
+    }
+    assert_eq!(redeem(&replica, &Phone::fresh(), host.code()).await?.status, 200);
+    Ok(())
+}
+
 /// Proves: G29, X5.
 #[tokio::test]
 async fn a_wrong_or_used_code_is_403_and_an_expired_one_404_also_after_cleanup() -> Result<()> {

@@ -314,3 +314,19 @@ async fn a_session_takes_sixty_four_participants() -> Result<()> {
     assert_eq!(answers[1].problem(), (409, "session_full"), "the last place is given once");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_session_that_hundreds_have_left_takes_nobody_more() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = single(&replica).await?;
+    let left = format!(
+        "INSERT INTO core.session_participants (session_id, left_at) SELECT '{}', now() FROM generate_series(1, 510)",
+        host.session()
+    );
+    sessions.database.execute(&left).await?;
+    join(&replica, &host).await?;
+    let body = json!({"access_method": "direct"});
+    let next = Phone::fresh().post(&replica, &host.path("/participants"), body).await?;
+    assert_eq!(next.problem(), (409, "session_full"));
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::sessions::replica::{Answer, Phone, Replica};
+use tests::sessions::replica::{Answer, Phone, Replica, read};
 
 use super::scene::{Host, age, begin, dual, join, scene, single, told};
 
@@ -72,6 +72,40 @@ async fn a_link_lets_in_until_nobody_was_there_for_an_hour() -> Result<()> {
     assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 200, "that was just now");
     age(&sessions, host.session(), "updated_at = now() - interval '61 minutes'").await?;
     assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 410);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_lasts_as_long_as_its_session_also_when_that_is_given_more_time() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = begin(&replica, json!({"app": "tarot", "mode": "single", "ttl_s": 600})).await?;
+    let invited = invite(&replica, &host).await?;
+    let path = format!("/api/v1/invites/{}", invited.text("/invite/token"));
+    let etag = host.send(&replica, Method::GET, "", Value::Null).await?;
+    let more = replica
+        .request(Method::PATCH, &host.path(""))
+        .bearer_auth(host.created.text("/participant/token"))
+        .header("if-match", etag.header("etag"))
+        .json(&json!({"extend_s": 600}));
+    let more = read(more).await?;
+    assert_eq!(more.status, 200, "{}", more.body);
+    let shown = Phone::fresh().get(&replica, &path).await?;
+    assert_eq!(shown.text("/expires_at"), more.text("/session/expires_at"));
+    // When it would have ended without.
+    age(
+        &sessions,
+        host.session(),
+        "created_at = now() - interval '11 minutes', expires_at = now() + interval '9 minutes'",
+    )
+    .await?;
+    sessions
+        .database
+        .execute("UPDATE core.invites SET expires_at = now() - interval '1 minute'")
+        .await?;
+    assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 200);
+    age(&sessions, host.session(), "expires_at = now()").await?;
+    let over = Phone::fresh().get(&replica, &path).await?;
+    assert_eq!(over.problem(), (404, "session_not_found"), "somebody was there a moment ago");
     Ok(())
 }
 

@@ -81,12 +81,18 @@ async fn a_client_begins_ten_sessions_a_minute() -> Result<()> {
     let (_sessions, replica) = scene().await?;
     let phone = Phone::fresh();
     let body = json!({"app": "tarot", "mode": "single"});
-    for _ in 0..10 {
-        assert_eq!(phone.post(&replica, "/api/v1/sessions", body.clone()).await?.status, 201);
+    for left in (0..10).rev() {
+        let made = phone.post(&replica, "/api/v1/sessions", body.clone()).await?;
+        assert_eq!(made.status, 201, "{}", made.body);
+        assert_eq!(made.header("ratelimit-policy"), "\"create-session\";q=10;w=60");
+        let told = format!("\"create-session\";r={left};t=");
+        assert!(made.header("ratelimit").starts_with(&told), "{}", made.header("ratelimit"));
     }
     let eleventh = phone.post(&replica, "/api/v1/sessions", body).await?;
     assert_eq!(eleventh.problem(), (429, "quota-exceeded"));
     assert_eq!(eleventh.body["violated-policies"], json!(["create-session"]));
+    let page = replica.request(reqwest::Method::GET, "/metrics").send().await?.text().await?;
+    assert!(page.contains("pgsweep_api_limited_total{limit=\"create-session\"} 1"), "{page}");
     Ok(())
 }
 
@@ -123,6 +129,27 @@ async fn while_many_guess_a_code_has_to_come_with_its_table() -> Result<()> {
     let alone = redeem(&replica, &phone, host.code()).await?;
     assert_eq!(alone.problem(), (422, "validation_failed"), "{}", alone.body);
     assert_eq!(alone.text("/errors/0/field"), "table_token");
+    let body = json!({"code": host.code(), "table_token": "table_042"});
+    assert_eq!(phone.post(&replica, "/api/v1/join-codes/redeem", body).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_very_many_codes_wait_one_has_to_come_with_its_table() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = dual(&replica, "table_042").await?;
+    let wait = |count: u32| {
+        format!(
+            "INSERT INTO core.sessions (app, mode, dual_status, pairing_code_hash, pairing_code_lookup, pairing_expires_at)
+             SELECT 'table_talk', 'dual', 'waiting', '\\x00', int4send(n), now() + interval '5 minutes' FROM generate_series(1, {count}) AS n"
+        )
+    };
+    sessions.database.execute(&wait(1_999)).await?;
+    let phone = Phone::fresh();
+    assert_eq!(redeem(&replica, &phone, other_than(host.code())).await?.status, 403);
+    sessions.database.execute(&wait(2_000).replace("(1, ", "(2000, ")).await?;
+    let alone = redeem(&replica, &phone, host.code()).await?;
+    assert_eq!(alone.problem(), (422, "validation_failed"), "{}", alone.body);
     let body = json!({"code": host.code(), "table_token": "table_042"});
     assert_eq!(phone.post(&replica, "/api/v1/join-codes/redeem", body).await?.status, 200);
     Ok(())

@@ -137,6 +137,34 @@ async fn leaves_what_is_not_due(sessions: &Sessions) -> Result<()> {
     assert_eq!(told, ["after_hours", "table_talk", "tarot"]);
     let expired = "SELECT count(*) FROM core.analytics_events WHERE event_type = 'session_expired_auto' AND app = 'table_talk'";
     assert_eq!(database.scalar::<i64>(expired).await?, 2);
+    // Phones hear of each end that nobody has told of, and auditors of each that left the row there.
+    for (sink, expected) in [
+        (
+            "SELECT app, type AS name FROM core.session_events WHERE type <> 'x'",
+            [
+                "after_hours session_expired 1",
+                "table_talk participant_disconnected 1",
+                "table_talk session_expired 4",
+                "tarot session_expired 3",
+            ],
+        ),
+        (
+            "SELECT app, event_type AS name FROM core.session_audit_log WHERE event_type <> 'session_deleted'",
+            [
+                "after_hours session_expired 1",
+                "table_talk participant_disconnected 1",
+                "table_talk session_expired 2",
+                "tarot session_expired 3",
+            ],
+        ),
+    ] {
+        let each = format!(
+            "SELECT concat_ws(' ', app, name, count(*)) AS line FROM ({sink}) AS e GROUP BY app, name"
+        );
+        let told = format!("SELECT array_agg(line ORDER BY line) FROM ({each}) AS l");
+        let told: Vec<String> = database.scalar(&told).await?;
+        assert_eq!(told, expected, "{sink}");
+    }
     Ok(())
 }
 

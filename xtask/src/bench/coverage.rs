@@ -46,23 +46,24 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let cache = &Settings::get()?.cache;
     let tool = LLVM_COV.program(cache)?;
-    let in_its_place = |program: &OsStr| {
-        let mut command = process::program(program);
+    let within = |words: &[&OsStr]| {
+        let mut command = process::program("sh");
+        command.args(["-c", WITHIN]).arg(&tool).args(words);
         command.env("CARGO_TARGET_DIR", cache.join("coverage"));
-        // Its component `llvm-tools` is installed without a question.
-        command.env("CARGO_LLVM_COV_SETUP", "yes").env("LLVM_PROFILE_FILE_NAME", PROFILES);
+        command.env("LLVM_PROFILE_FILE_NAME", PROFILES);
+        // The component `llvm-tools` is installed without a question.
+        command.env("CARGO_LLVM_COV_SETUP", "yes");
         command
     };
-    let llvm_cov = |arguments: &[&str]| {
-        let mut command = in_its_place(tool.as_os_str());
-        command.arg("llvm-cov").args(arguments);
+    let llvm_cov = |words: &[&str]| {
+        let mut command = within(&[tool.as_os_str(), OsStr::new("llvm-cov")]);
+        command.args(words);
         command
     };
     // What an older source was built to would count too.
     process::run(&mut llvm_cov(&["clean", "--workspace"]))?;
-    let mut tests = in_its_place(OsStr::new("sh"));
-    tests.args(["-c", WITHIN]).arg(&tool).args(["cargo", "xtask", "test"]).args(&args.tests);
-    let tested = process::run(tests.env("RUSTFLAGS", RELOCATED));
+    let mut tests = within(&["cargo", "xtask", "test"].map(OsStr::new));
+    let tested = process::run(tests.args(&args.tests).env("RUSTFLAGS", RELOCATED));
     let report = command::run(&mut llvm_cov(&["report", "--json", "--summary-only"]))?;
     println!("\n{}", figures(&serde_json::from_str(&report)?)?);
     tested

@@ -148,7 +148,50 @@ fn rule(rule: &Value, app: &str) -> Result<Value> {
     for row in made.get_mut("emit").and_then(Value::as_array_mut).into_iter().flatten() {
         emit(row, relation, app)?;
     }
+    tell(&mut made, relation, app);
     Ok(made)
+}
+
+/// Phones and auditors hear of what cleanup does. Of a session a trigger tells, whoever ends it; of a participant
+/// whoever marks it does.
+fn tell(rule: &mut Value, relation: Option<&Relation>, app: &str) {
+    let table = relation.map(|relation| relation.table);
+    let marks =
+        rule.pointer("/action/update/set/0/column").is_some_and(|it| it == "disconnected_at");
+    if table == Some("session_participants") && marks {
+        let of_session = json!({"column": "session_id", "fromColumn": "session_id"});
+        let data = json!({"column": "data", "object": [
+            {"key": "participant_id", "fromColumn": "participant_id"},
+            {"key": "reason", "value": "timeout"},
+        ]});
+        let mut audited = data.clone();
+        audited["column"] = json!("event_data");
+        let rows = rule.as_object_mut().map(|rule| rule.entry("emit").or_insert_with(|| json!([])));
+        if let Some(rows) = rows.and_then(Value::as_array_mut) {
+            rows.push(json!({
+                "into": {"schema": "core", "name": "session_events"},
+                "values": [of_session, {"column": "type", "value": "participant_disconnected"}, data],
+            }));
+            rows.push(json!({
+                "into": {"schema": "core", "name": "session_audit_log"},
+                "values": [
+                    {"column": "app", "value": app},
+                    {"column": "actor_kind", "value": "system"},
+                    of_session,
+                    {"column": "event_type", "value": "participant_disconnected"},
+                    audited,
+                ],
+            }));
+        }
+    }
+    if table == Some("sessions")
+        && let Some(rows) = rule.get_mut("emit").and_then(Value::as_array_mut)
+    {
+        rows.retain(|row| row["into"]["name"] != "session_audit_log");
+        if rows.is_empty() {
+            rule.as_object_mut().map(|rule| rule.remove("emit"));
+        }
+    }
 }
 
 fn emit(row: &mut Value, relation: Option<&Relation>, app: &str) -> Result<()> {
@@ -275,15 +318,31 @@ mod tests {
 table: {schema: after_hours, name: after_hours_sessions}
 where: [{column: id, operator: IsNotNull}]
 action: {update: {set: [{column: ended_at, fromColumn: expires_at}]}}
-emit: [{into: {schema: tarot, name: session_audit_log}, values: [{column: session_id, fromColumn: id}]}]",
+emit:
+- {into: {schema: tarot, name: session_audit_log}, values: [{column: session_id, fromColumn: id}]}
+- {into: {schema: table_talk, name: analytics_events}, values: [{column: session_id, fromColumn: id}]}",
             "after_hours",
         );
         assert_eq!(made["table"], json!({"schema": "core", "name": "sessions"}));
         assert_eq!(made["where"][0]["value"], "after_hours");
         assert_eq!(made["where"][1]["column"], "session_id");
+        assert_eq!(made["emit"].as_array().map(Vec::len), Some(1), "a trigger tells auditors");
         let values = &made["emit"][0]["values"];
-        assert_eq!(values[1], json!({"column": "actor_kind", "value": "system"}));
-        assert_eq!(values[2], json!({"column": "session_id", "fromColumn": "session_id"}));
+        assert_eq!(values[1], json!({"column": "session_id", "fromColumn": "session_id"}));
+    }
+
+    #[test]
+    fn phones_hear_of_whoever_is_marked_as_gone() {
+        let made = rule_of(
+            "name: r
+table: {schema: table_talk, name: session_participants}
+where: [{column: disconnected_at, operator: IsNull}]
+action: {update: {set: [{column: disconnected_at, now: true}]}}",
+            "table_talk",
+        );
+        assert_eq!(made["emit"][0]["into"]["name"], "session_events");
+        assert_eq!(made["emit"][1]["into"]["name"], "session_audit_log");
+        assert_eq!(made["emit"][1]["values"][0]["value"], "table_talk");
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! How a session ends, by whatever SQL: told once, counted as it was, and nothing of it waits any more.
+
+use anyhow::Result;
+use tests::sessions::on_each_version;
+
+use super::requirements::statement;
+use super::scene::{execute, participant, rows_of, session};
+
+/// Proves: S1.
+#[tokio::test]
+async fn phones_and_auditors_hear_of_an_end_once_by_whatever_sql_it_comes() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        let waits = [
+            ("mode", "'dual'"),
+            ("dual_status", "'waiting'"),
+            ("pairing_code_hash", "'\\x00'"),
+            ("pairing_expires_at", "now() - interval '1 minute'"),
+        ];
+        session(database, "table_talk", "waited", &waits).await?;
+        session(database, "table_talk", "idle", &[("last_activity_at", "now() - interval '31 minutes'")]).await?;
+        session(database, "tarot", "silent", &[("updated_at", "now() - interval '2 hours'")]).await?;
+        let over = [("created_at", "now() - interval '3 hours'"), ("expires_at", "now() - interval '2 hours'")];
+        session(database, "after_hours", "over", &[&over[..], &[("user_id", "'ann'")]].concat()).await?;
+        session(database, "tarot", "lives", &[]).await?;
+        session(database, "tarot", "told", &[]).await?;
+        database.execute("UPDATE core.sessions SET ended_at = now(), end_reason = 'ended', end_announced_at = now() WHERE title = 'told'").await?;
+
+        let mut cleanup = sessions.connect(&sessions.roles.cleanup, "table_talk").await?;
+        for rule in 1..=2 {
+            execute(&mut cleanup, &statement(&format!("000, Cleanup Cron Job, rule {rule}"))?).await?;
+        }
+        execute(&mut cleanup, "SELECT tarot.cleanup_inactive_sessions()").await?;
+        execute(&mut cleanup, "UPDATE after_hours.after_hours_sessions SET ended_at = expires_at WHERE expires_at < now() AND ended_at IS NULL").await?;
+        let told = "
+            SELECT s.title, count(*), min(e.data ->> 'reason'), min(e.to_user_id)
+            FROM core.sessions AS s JOIN core.session_events AS e USING (session_id)
+            WHERE e.type = 'session_expired' AND e.session_group_id = s.session_group_id
+            GROUP BY s.title ORDER BY s.title";
+        let expected = [
+            "(idle,1,inactivity,)",
+            "(over,1,timeout,ann)",
+            "(silent,1,inactivity,)",
+            "(waited,1,waiting_timeout,)",
+        ];
+        assert_eq!(rows_of(database, told).await?, expected);
+        // Another change, and the end of the row, is no news.
+        execute(&mut cleanup, "UPDATE core.sessions SET updated_at = now(); DELETE FROM core.sessions WHERE title <> 'lives'").await?;
+        let kinds = "SELECT 'outbox', count(*) FROM core.session_events WHERE type = 'session_expired'
+                     UNION ALL SELECT 'audit', count(*) FROM core.session_audit_log WHERE event_type = 'session_expired'";
+        assert_eq!(rows_of(database, kinds).await?, ["(outbox,4)", "(audit,4)"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_comes_to_look_later_moves_no_end_and_no_bill() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        let over = [("created_at", "now() - interval '3 hours'"), ("expires_at", "now() - interval '2 hours'")];
+        let waits = [("mode", "'dual'"), ("dual_status", "'waiting'"), ("pairing_expires_at", "now() - interval '2 hours'"), ("last_activity_at", "now() - interval '3 hours'")];
+        session(database, "table_talk", "waited", &[&over[..], &waits].concat()).await?;
+        participant(database, "waited", "host", &[("joined_at", "now() - interval '3 hours'"), ("last_seen_at", "now() - interval '150 minutes'")]).await?;
+        let bill = "SELECT now() - ended_at AS ago, session_minutes, participant_minutes FROM core.billing_usage";
+        let bill = format!("SELECT date_trunc('minute', ago), session_minutes, participant_minutes FROM ({bill}) AS b");
+        let before = rows_of(database, &bill).await?;
+        assert_eq!(before, ["(02:00:00,30.00,30.00)"]);
+        // As a code that is typed too late does it, as the first rule of 000 does it, and as who leaves does it.
+        for late in [
+            "UPDATE core.session_participants SET left_at = now()",
+            "UPDATE core.sessions SET dual_status = 'ended', expires_at = now(), pairing_code_hash = NULL",
+            "UPDATE core.sessions SET ended_at = now()",
+        ] {
+            database.execute(late).await?;
+            assert_eq!(rows_of(database, &bill).await?, before, "{late}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nobody_waits_in_a_session_that_has_ended() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        let waits = [("mode", "'dual'"), ("dual_status", "'waiting'"), ("pairing_code_hash", "'\\x01'"), ("pairing_code_lookup", "'\\xc0'")];
+        session(database, "tarot", "silent", &waits).await?;
+        database.execute("UPDATE core.sessions SET is_active = false").await?;
+        let kept = "SELECT dual_status, pairing_code_hash, pairing_code_lookup, end_reason FROM core.sessions";
+        assert_eq!(rows_of(database, kept).await?, ["(ended,,\"\\\\xc0\",inactivity)"], "a tombstone, for 404");
+        session(database, "tarot", "next", &waits).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_match_lasts_as_long_as_its_session_whenever_that_is_given_more_time() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        session(database, "after_hours", "party", &[("expires_at", "now() + interval '1 hour'")]).await?;
+        database
+            .execute(
+                "INSERT INTO after_hours.after_hours_matches (session_id, user_a, user_b, expires_at, converted_to_match_id)
+                 SELECT session_id, 'ann', pair, expires_at, CASE pair WHEN 'cat' THEN gen_random_uuid() END
+                 FROM core.sessions, unnest('{bob, cat}'::text[]) AS pair;
+                 UPDATE core.sessions SET expires_at = expires_at + interval '2 hours'",
+            )
+            .await?;
+        let follows = "SELECT user_b, m.expires_at = s.expires_at FROM after_hours.after_hours_matches AS m JOIN core.sessions AS s USING (session_id) ORDER BY 1";
+        assert_eq!(rows_of(database, follows).await?, ["(bob,t)", "(cat,f)"], "a saved one is done with");
+        Ok(())
+    })
+    .await
+}
