@@ -23,6 +23,9 @@ use crate::router::router;
 use crate::state::{App, Blocked, Draining};
 use crate::{keep, listen};
 
+/// How long the end waits for what is written down. Kubelet waits for five seconds after the last request.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// Why there is no server.
 #[derive(Debug, Error)]
 enum ServeError {
@@ -94,7 +97,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
 
     let app = Arc::new(App {
         id: Uuid::new_v4(),
-        database: Database::new(database.options().clone(), &pool.into()),
+        database: Database::new(database.options().clone(), &pool.pool(request_timeout)),
         code_keys,
         admin_keys,
         blocked: Blocked::default(),
@@ -165,10 +168,15 @@ impl Beside {
     /// After the last request: what came with it is written down.
     async fn end(self) {
         self.done.cancel();
-        for task in self.tasks {
-            if task.await.is_err() {
-                tracing::error!("the work beside the requests broke off");
+        let end = async {
+            for task in self.tasks {
+                if task.await.is_err() {
+                    tracing::error!("the work beside the requests broke off");
+                }
             }
+        };
+        if tokio::time::timeout(FAREWELL, end).await.is_err() {
+            tracing::warn!("the work beside the requests was not done in time");
         }
     }
 }

@@ -88,13 +88,15 @@ pub struct PoolArgs {
     pub prepared_statements: bool,
 }
 
-impl From<PoolArgs> for Pool {
-    fn from(args: PoolArgs) -> Self {
-        Self {
-            connections: args.pool_size,
-            patience: args.acquire_timeout,
-            statement_timeout: args.statement_timeout,
-            prepare: args.prepared_statements,
+impl PoolArgs {
+    /// The pool of requests that may take so long.
+    pub fn pool(self, request_timeout: Duration) -> Pool {
+        Pool {
+            connections: self.pool_size,
+            patience: self.acquire_timeout,
+            beginning: request_timeout,
+            statement_timeout: self.statement_timeout,
+            prepare: self.prepared_statements,
         }
     }
 }
