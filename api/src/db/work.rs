@@ -167,6 +167,11 @@ impl Database {
         (open, idle)
     }
 
+    /// Whether all connections are at work.
+    pub fn is_crowded(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// Whether work began within the last seconds: a database that is asked by many does answer.
     pub fn began_lately(&self) -> bool {
         self.connections.began_lately()
