@@ -47,8 +47,9 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
         .layer(
             ServiceBuilder::new()
                 .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::complete))
-                .layer(CatchPanicLayer::custom(answer::broken))
                 .layer(cors(origins))
+                .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::in_time))
+                .layer(CatchPanicLayer::custom(answer::broken))
                 .layer(DefaultBodyLimit::max(MOST_BYTES)),
         )
         .with_state(app)
