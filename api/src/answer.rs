@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::problem::{MEDIA_TYPE, Problem};
+use crate::body::Awaited;
+use crate::problem::{Code, MEDIA_TYPE, Problem};
 use crate::state::App;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,8 +47,7 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request, next: Next)
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "none".to_owned());
 
-    let work = tokio::time::timeout(app.request_timeout, next.run(request));
-    let mut response = work.await.unwrap_or_else(|_| Problem::overloaded().into_response());
+    let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         tell_cause(&problem, &request_id);
         let body = problem.body(&instance, &request_id, &wall_clock());
@@ -66,6 +66,21 @@ pub async fn complete(State(app): State<Arc<App>>, request: Request, next: Next)
     }
     tell(&app, &Told { request_id, method, route, status: response.status(), begun });
     response
+}
+
+/// Every request has its time, and its body is a part of it.
+pub async fn in_time(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let body = Awaited::default();
+    request.extensions_mut().insert(body.clone());
+    let work = tokio::time::timeout(app.request_timeout, next.run(request)).await;
+    work.unwrap_or_else(|_| {
+        let problem = if body.is_awaited() {
+            Problem::new(Code::RequestTimeout).header(header::CONNECTION, "close")
+        } else {
+            Problem::overloaded()
+        };
+        problem.into_response()
+    })
 }
 
 /// The client's own number where it can be one, so that its log and ours meet.
@@ -126,7 +141,7 @@ fn tell(app: &App, told: &Told) {
 
 /// A request whose handler has a mistake is answered all the same, and the others do not notice.
 pub fn broken(_: Box<dyn std::any::Any + Send>) -> Response {
-    Problem::new(crate::problem::Code::Internal).into_response()
+    Problem::new(Code::Internal).into_response()
 }
 
 #[cfg(test)]

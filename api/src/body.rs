@@ -1,6 +1,8 @@
 //! The fields of a body, read one by one: every problem is found, never only the first.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -30,13 +32,32 @@ pub enum Replacement {
     Text(String),
 }
 
+/// Whether a body is waited for: that a request takes long is then the doing of its client.
+#[derive(Clone, Debug, Default)]
+pub struct Awaited(Arc<AtomicBool>);
+
+impl Awaited {
+    fn set(&self, is_awaited: bool) {
+        self.0.store(is_awaited, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is_awaited(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let media_type = request.headers().get(header::CONTENT_TYPE);
         let is_json = media_type.and_then(|value| value.to_str().ok()).is_some_and(is_json);
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let awaited = request.extensions().get::<Awaited>().cloned().unwrap_or_default();
+        awaited.set(true);
+        let bytes = Bytes::from_request(request, state).await;
+        awaited.set(false);
+        let bytes = bytes.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(Code::BodyTooLarge)
             } else {

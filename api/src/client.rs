@@ -21,10 +21,13 @@ impl Client {
     /// so what stands further left was written by whoever liked to.
     pub fn find(peer: Peer, headers: &HeaderMap, proxies: usize) -> Self {
         let Some(back) = proxies.checked_sub(1) else { return Self::of(peer.0) };
-        let lines = headers.get_all(FORWARDED).iter().filter_map(|value| value.to_str().ok());
-        let entries: Vec<_> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        let lines = headers.get_all(FORWARDED).iter();
+        // By bytes: what somebody else wrote into the line need not be text, and ours is read all the same.
+        let entries = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let entries: Vec<_> = entries.collect();
         let entry = entries.iter().rev().nth(back).or(entries.first());
-        Self::of(entry.and_then(|entry| address(entry)).unwrap_or(peer.0))
+        let entry = entry.and_then(|entry| std::str::from_utf8(entry).ok());
+        Self::of(entry.and_then(|entry| address(entry.trim())).unwrap_or(peer.0))
     }
 
     fn of(address: IpAddr) -> Self {
@@ -65,12 +68,14 @@ fn address(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn found(forwarded: &[&str], proxies: usize) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append(FORWARDED, line.parse().expect("a header"));
+            headers.append(FORWARDED, HeaderValue::from_bytes(line.as_bytes()).expect("a header"));
         }
         Client::find(Peer(Ipv4Addr::new(10, 0, 0, 9).into()), &headers, proxies).key()
     }
@@ -84,6 +89,7 @@ mod tests {
         assert_eq!(found(&["1.1.1.1"], 3), "1.1.1.1", "less than was promised");
         assert_eq!(found(&[], 1), "10.0.0.9");
         assert_eq!(found(&["nonsense"], 1), "10.0.0.9");
+        assert_eq!(found(&["\u{e9}\u{20ac}, 1.1.1.1"], 1), "1.1.1.1", "no text but for ours");
         assert_eq!(found(&["1.1.1.1:80"], 1), "1.1.1.1");
         assert_eq!(found(&["[2001:db8:1:2:3::4]:80"], 1), "2001:db8:1:2::");
     }

@@ -7,18 +7,21 @@ use std::time::Duration;
 use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::partitions;
+use crate::db::{partitions, timed_out};
 use crate::state::App;
 
 /// Partitions are made three days ahead: plenty of tries.
 const PERIOD: Duration = Duration::from_hours(1);
+/// How long that may take: a host that is gone without a farewell would be waited for for ever.
+const LONGEST: Duration = Duration::from_mins(1);
 /// After a failure.
 const SOON: Duration = Duration::from_mins(1);
 
 /// Until the end.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
     loop {
-        let pause = match make(&app).await {
+        let made = tokio::time::timeout(LONGEST, make(&app)).await;
+        let pause = match made.map_err(timed_out).flatten() {
             Ok(0) => PERIOD,
             Ok(made) => {
                 tracing::info!(made, "partitions were made");

@@ -176,7 +176,7 @@ impl Operation {
             all.push(401);
         }
         if self.body.is_some() {
-            all.extend([400, 413, 415, 422]);
+            all.extend([400, 408, 413, 415, 422]);
         }
         if !self.query.is_empty() {
             all.push(422);

@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 /// How long the database's word is good. `round` asks sooner, so that it hardly ever runs out.
 pub const BELIEVED: Duration = Duration::from_secs(5);
+/// How long it is good at the most, while there is too much to do to ask again.
+const PROLONGED: Duration = Duration::from_secs(20);
 /// Two heartbeats and a half: whoever is silent for longer has to be asked for anew.
 const REMEMBERED: Duration = Duration::from_secs(75);
 /// About 20 MB. Beyond that a heartbeat is written by itself.
@@ -32,6 +34,7 @@ pub struct Presence(Mutex<HashMap<Hash, Known>>);
 struct Known {
     session: Uuid,
     participant: Uuid,
+    asked_at: Instant,
     believed_until: Instant,
     over_at: Instant,
     heard_at: Instant,
@@ -77,10 +80,12 @@ impl Presence {
             return false;
         }
         let written = known.get(&hash).and_then(|known| known.written);
+        let asked_at = asked;
         let (believed_until, over_at) = (asked + BELIEVED, asked + left);
+        let heard_at = asked;
         known.insert(
             hash,
-            Known { session, participant, believed_until, over_at, heard_at: asked, written },
+            Known { session, participant, asked_at, believed_until, over_at, heard_at, written },
         );
         true
     }
@@ -133,10 +138,19 @@ impl Presence {
                 return true;
             }
             let Some(left) = good.get(&known.participant) else { return false };
+            known.asked_at = asked;
             known.believed_until = asked + BELIEVED;
             known.over_at = asked + *left;
             true
         });
+    }
+
+    /// There is too much to do to ask again in time: if each heartbeat asked by itself then, it would never be less.
+    pub fn prolong(&self, now: Instant) {
+        for known in self.known().values_mut() {
+            let until = (now + BELIEVED).min(known.asked_at + PROLONGED);
+            known.believed_until = known.believed_until.max(until);
+        }
     }
 }
 
@@ -171,6 +185,22 @@ mod tests {
         assert_eq!(presence.remembered(now).len(), 1, "nobody asked for it");
         presence.refresh(&[SOMEBODY], &HashMap::new(), now);
         assert!(presence.remembered(now).is_empty());
+    }
+
+    #[test]
+    fn in_a_crowd_a_token_is_believed_for_longer_and_not_for_ever() {
+        let (presence, now) = (Presence::default(), Instant::now());
+        presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
+        presence.prolong(now + seconds(4));
+        assert!(presence.beat(&HASH, SESSION, now + seconds(8)));
+        assert!(!presence.beat(&HASH, SESSION, now + seconds(9)));
+        presence.prolong(now + seconds(17));
+        presence.prolong(now + seconds(19));
+        assert!(presence.beat(&HASH, SESSION, now + seconds(19)));
+        assert!(!presence.beat(&HASH, SESSION, now + PROLONGED));
+        presence.learn(HASH, (SESSION, SOMEBODY), seconds(1), now);
+        presence.prolong(now);
+        assert!(!presence.beat(&HASH, SESSION, now + seconds(1)), "its session is over");
     }
 
     #[test]

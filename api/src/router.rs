@@ -21,8 +21,8 @@ use crate::{
 const MOST_BYTES: usize = 32 * 1024;
 
 /// All of it. `origins` are the web pages that a browser may call it from.
-pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
-    Router::new()
+pub fn router(app: &Arc<App>, origins: &[HeaderValue]) -> Router {
+    let all = probes()
         .nest("/api/v1/sessions", sessions())
         .nest("/api/v1/analytics", analytics())
         .nest("/api/v1/admin", admin())
@@ -36,22 +36,45 @@ pub fn router(app: Arc<App>, origins: &[HeaderValue]) -> Router {
         .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
         // As requirement 000 has it.
         .route("/api/sessions/join-dual", post(join_code::redeem::redeem))
-        .route("/healthz", get(probe::healthz))
-        .route("/readyz", get(probe::readyz))
-        .route("/metrics", get(probe::metrics))
         .route("/openapi.json", get(openapi::openapi))
         .route("/docs", get(openapi::docs))
         .route("/problems/{code}", get(probe::problem))
         .fallback(async || Problem::new(Code::RouteNotFound))
-        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed));
+    complete(all, app, origins)
+}
+
+/// What clients are told for whom there is no place, whatever they ask.
+pub fn full(app: &Arc<App>, origins: &[HeaderValue]) -> Router {
+    complete(Router::new().fallback(async || Problem::overloaded()), app, origins)
+}
+
+/// What a cluster asks, alone.
+pub fn of_cluster(app: &Arc<App>) -> Router {
+    complete(probes().fallback(async || Problem::new(Code::RouteNotFound)), app, &[])
+}
+
+/// What every request passes. What is wrong with it, or with us, is said inside of CORS: a page would not be shown
+/// it otherwise.
+fn complete(router: Router<Arc<App>>, app: &Arc<App>, origins: &[HeaderValue]) -> Router {
+    router
         .layer(
             ServiceBuilder::new()
-                .layer(middleware::from_fn_with_state(Arc::clone(&app), answer::complete))
-                .layer(CatchPanicLayer::custom(answer::broken))
+                .layer(middleware::from_fn_with_state(Arc::clone(app), answer::complete))
                 .layer(cors(origins))
+                .layer(middleware::from_fn_with_state(Arc::clone(app), answer::in_time))
+                .layer(CatchPanicLayer::custom(answer::broken))
                 .layer(DefaultBodyLimit::max(MOST_BYTES)),
         )
-        .with_state(app)
+        .with_state(Arc::clone(app))
+}
+
+/// What a cluster asks.
+fn probes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+        .route("/metrics", get(probe::metrics))
 }
 
 /// Sessions and who is in them.

@@ -1,5 +1,6 @@
 //! `session-api serve`: the server, from its start to its end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,16 @@ use crate::chain;
 use crate::code::{CodeKeys, KeysProblem};
 use crate::db::{Database, migrations, partitions};
 use crate::exit::Exit;
+use crate::listen::Door;
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
-use crate::router::router;
 use crate::state::{App, Blocked, Draining};
-use crate::{keep, listen};
+use crate::{keep, listen, router};
+
+/// Connections of a cluster at once.
+const PROBES: usize = 32;
+/// How long the end waits for what is written down. Kubelet waits for five seconds after the last request.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Why there is no server.
 #[derive(Debug, Error)]
@@ -31,7 +37,7 @@ enum ServeError {
     #[error("failed to read the keys of admins")]
     ReadAdminKeys(#[source] AdminKeysProblem),
     #[error("failed to listen on {address}")]
-    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    Listen { address: SocketAddr, source: std::io::Error },
     #[error("failed to connect to the database")]
     Connect(#[source] Failure),
     #[error("failed to read the version of the schema")]
@@ -72,6 +78,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     let ServeArgs {
         connect,
         listen: address,
+        admin_listen,
         code_keys,
         admin_keys,
         cors_origins,
@@ -87,19 +94,19 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     let admin_keys = admin_keys.map_err(ServeError::ReadAdminKeys)?.unwrap_or_default();
     let database = connect.address().map_err(ServeError::Connect)?;
     database.announce();
-    let metrics = Metrics::new().map_err(ServeError::Metrics)?;
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
-    let address = listener.local_addr().unwrap_or(address);
-
+    let listener = bind(address).await?;
+    let of_cluster = match admin_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let app = Arc::new(App {
         id: Uuid::new_v4(),
-        database: Database::new(database.options().clone(), &pool.into()),
+        database: Database::new(database.options().clone(), &pool.pool(request_timeout)),
         code_keys,
         admin_keys,
         blocked: Blocked::default(),
         presence: Presence::default(),
-        metrics: metrics.clone(),
+        metrics: Metrics::new().map_err(ServeError::Metrics)?,
         proxies: trusted_proxies,
         request_timeout,
         draining: Draining::default(),
@@ -108,22 +115,29 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
     open(&app, ended).await;
 
     let closed = CancellationToken::new();
-    let router = router(Arc::clone(&app), &cors_origins);
-    let served =
-        listen::serve(listener, router, connections, metrics, closed.clone(), drain_timeout);
-    let beside = Beside::start(&app);
-    tracing::info!(%address, "listening");
-    let leave = async {
-        ended.cancelled().await;
-        app.draining.begin();
-        tracing::info!("not ready any more; what comes is still answered for a moment");
-        tokio::time::sleep(drain_delay).await;
-        closed.cancel();
+    let beside = Beside::start(&app, of_cluster);
+    tell(&listener, "listening");
+    let door = Door {
+        listener,
+        router: router::router(&app, &cors_origins),
+        full: router::full(&app, &cors_origins),
+        most: connections,
+        metrics: Some(app.metrics.clone()),
     };
-    let (all_answered, ()) = tokio::join!(served, leave);
+    let served = listen::serve(door, closed.clone(), drain_timeout);
+    let (all_answered, ()) = tokio::join!(served, leave(&app, ended, drain_delay, &closed));
     beside.end().await;
     app.database.close().await;
     Ok(end(all_answered))
+}
+
+/// Goes when it is asked to, by and by.
+async fn leave(app: &App, ended: &CancellationToken, delay: Duration, closed: &CancellationToken) {
+    ended.cancelled().await;
+    app.draining.begin();
+    tracing::info!("not ready any more; what comes is still answered for a moment");
+    tokio::time::sleep(delay).await;
+    closed.cancel();
 }
 
 /// The last word.
@@ -134,6 +148,18 @@ fn end(all_answered: bool) -> Exit {
     } else {
         tracing::warn!("some requests took too long and were cut off");
         Exit::Terminated
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// With port 0 the system chose one.
+fn tell(listener: &TcpListener, what: &str) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "{what}");
     }
 }
 
@@ -152,23 +178,40 @@ async fn open(app: &App, ended: &CancellationToken) {
 struct Beside {
     done: CancellationToken,
     tasks: [JoinHandle<()>; 2],
+    /// What answers the cluster until the last moment.
+    of_cluster: Option<JoinHandle<bool>>,
 }
 
 impl Beside {
-    fn start(app: &Arc<App>) -> Self {
+    fn start(app: &Arc<App>, of_cluster: Option<TcpListener>) -> Self {
         let done = CancellationToken::new();
         let partitions = tokio::spawn(keep::keep(Arc::clone(app), done.clone()));
         let heartbeats = tokio::spawn(presence::round::keep(Arc::clone(app), done.clone()));
-        Self { done, tasks: [partitions, heartbeats] }
+        let of_cluster = of_cluster.map(|listener| {
+            tell(&listener, "listening for the cluster");
+            let router = router::of_cluster(app);
+            let full = router.clone();
+            let door = Door { listener, router, full, most: PROBES, metrics: None };
+            tokio::spawn(listen::serve(door, CancellationToken::new(), FAREWELL))
+        });
+        Self { done, tasks: [partitions, heartbeats], of_cluster }
     }
 
     /// After the last request: what came with it is written down.
     async fn end(self) {
         self.done.cancel();
-        for task in self.tasks {
-            if task.await.is_err() {
-                tracing::error!("the work beside the requests broke off");
+        let end = async {
+            for task in self.tasks {
+                if task.await.is_err() {
+                    tracing::error!("the work beside the requests broke off");
+                }
             }
+        };
+        if tokio::time::timeout(FAREWELL, end).await.is_err() {
+            tracing::warn!("the work beside the requests was not done in time");
+        }
+        if let Some(of_cluster) = self.of_cluster {
+            of_cluster.abort();
         }
     }
 }

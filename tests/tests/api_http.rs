@@ -4,6 +4,7 @@ mod api_http {
     pub mod admin;
     pub mod after_hours;
     pub mod codes;
+    pub mod crowds;
     pub mod edges;
     pub mod endpoints;
     pub mod events;

@@ -32,7 +32,11 @@ pub struct ServeArgs {
     #[arg(long, env = "PGSWEEP_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// The keys of join codes, `id:hex` of 32 bytes or more, or a file of them: the one that makes codes, then the one before it
+    /// Another address of /healthz, /readyz and /metrics, where clients take no place: for probes of a cluster
+    #[arg(long, env = "PGSWEEP_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// The keys of join codes, `id:hex` of 32 bytes or more, or a file of them: the one that makes codes, then another one by which codes hold too
     #[arg(long, env = "PGSWEEP_CODE_KEYS", hide_env_values = true, value_name = "KEYS or FILE")]
     pub code_keys: String,
 
@@ -55,7 +59,7 @@ pub struct ServeArgs {
     #[arg(long, env = "PGSWEEP_REQUEST_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// Connections of clients at once; more wait until one of them goes
+    /// Connections of clients at once; for one more the one that rests for longest is closed, and where none rests it is told 503
     #[arg(long, env = "PGSWEEP_CONNECTIONS", default_value_t = 4096, value_name = "CONNECTIONS")]
     pub connections: usize,
 
@@ -88,13 +92,15 @@ pub struct PoolArgs {
     pub prepared_statements: bool,
 }
 
-impl From<PoolArgs> for Pool {
-    fn from(args: PoolArgs) -> Self {
-        Self {
-            connections: args.pool_size,
-            patience: args.acquire_timeout,
-            statement_timeout: args.statement_timeout,
-            prepare: args.prepared_statements,
+impl PoolArgs {
+    /// The pool of requests that may take so long.
+    pub fn pool(self, request_timeout: Duration) -> Pool {
+        Pool {
+            connections: self.pool_size,
+            patience: self.acquire_timeout,
+            beginning: request_timeout,
+            statement_timeout: self.statement_timeout,
+            prepare: self.prepared_statements,
         }
     }
 }

@@ -1,38 +1,32 @@
 //! The pool, and the transaction of a request. Settings live in the transaction, so that a pooler may stand
 //! between.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod connections;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use runtime::database::failure::Failure;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Postgres, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use super::statement;
+pub use self::connections::timed_out;
+use self::connections::{Connection, Connections, SIGN};
 
 /// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[NOW];
 
 /// How long the server lets a transaction of ours wait for our next statement.
 const IDLE: &str = "5s";
-
-/// How long a connection may take to open. That is longer than a request waits: it is then there for the
-/// next one, where attempts that are given up again and again would open none on a busy machine.
-const OPENING: Duration = Duration::from_secs(10);
-/// A connection that was at work just now is there still: to ask it would be a way to the server and back for
-/// each request.
-const TRUSTED: Duration = Duration::from_secs(1);
-/// A connection is replaced then, so that nothing that gathers in it stays for ever.
-const LIFETIME: Duration = Duration::from_mins(30);
-/// More than are prepared: none of them is thrown out.
-const STATEMENTS_KEPT: usize = 256;
-/// How long the start waits for all of them.
+/// How long the start waits for all connections.
 const OPENING_ALL: Duration = Duration::from_secs(5);
+/// How long work that no client waits for stands in the queue. Those before it are gone long before that.
+const PATIENTLY: Duration = Duration::from_secs(5);
+/// How long the end waits for work that is being undone, and then for goodbyes.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// The settings of a transaction, and its time in microseconds. One message: each way to the server and back counts.
 const BEGIN: [&str; 7] = [
@@ -52,29 +46,14 @@ fn begin(before: &str, statement_timeout: &str) -> &'static str {
     format!("{before}{}", settings.replace("IDLE_TIMEOUT", IDLE)).leak()
 }
 
-/// Prepares the statements of requests on a new connection, in a transaction that begins like theirs. What cannot
-/// be prepared is no reason to be without a connection: the request that needs it says what is wrong.
-async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(begin).execute(&mut *connection).await?;
-    if let Err(error) = statement::prepare(connection).await {
-        let failure = Failure::from(error);
-        tracing::warn!(error = %failure, "a connection goes on without prepared statements");
-    }
-    sqlx::raw_sql("ROLLBACK").execute(connection).await?;
-    Ok(())
-}
-
 /// The connections of this process.
-///
-/// The driver's pool opens them. Those that are open wait here for their next work: it would ask the server for a
-/// sign of life after each.
 pub struct Database {
-    pool: PgPool,
-    idle: Arc<Idle>,
+    connections: Arc<Connections>,
     /// One for each connection; requests queue here, and whoever gives up leaves the queue.
     places: Arc<Semaphore>,
     size: u32,
     patience: Duration,
+    beginning: Duration,
     begin: &'static str,
     commit_and_begin: &'static str,
     begin_long: &'static str,
@@ -87,6 +66,8 @@ pub struct Pool {
     pub connections: u32,
     /// How long a request waits for one.
     pub patience: Duration,
+    /// How long the server may take to begin work: as long as somebody waits for it.
+    pub beginning: Duration,
     /// How long the server works on one statement of a request.
     pub statement_timeout: Duration,
     /// Whether each connection prepares [`super::PREPARED`] under names, which a pooler between has to know of:
@@ -99,26 +80,14 @@ impl Database {
     pub fn new(options: PgConnectOptions, like: &Pool) -> Self {
         let brief = format!("{}ms", like.statement_timeout.as_millis());
         let begin_brief = begin("", &brief);
-        let prepared = like.prepare.then_some(begin_brief);
-        let pool = PgPoolOptions::new()
-            .max_connections(like.connections)
-            .acquire_timeout(OPENING)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    match prepared {
-                        Some(begin) => prepare(connection, begin).await,
-                        None => Ok(()),
-                    }
-                })
-            })
-            .connect_lazy_with(options.statement_cache_capacity(STATEMENTS_KEPT));
+        let prepare = like.prepare.then_some(begin_brief);
         let places = usize::try_from(like.connections).unwrap_or(usize::MAX);
         Self {
-            pool,
-            idle: Arc::default(),
+            connections: Arc::new(Connections::new(options, prepare)),
             places: Arc::new(Semaphore::new(places)),
             size: like.connections,
             patience: like.patience,
+            beginning: like.beginning,
             begin: begin_brief,
             commit_and_begin: begin("COMMIT;", &brief),
             begin_long: begin("", "4s"),
@@ -133,49 +102,51 @@ impl Database {
         // One after another: all at once would take the processors from the replicas that this one stands beside.
         let all = async {
             while lacking > 0
-                && let Ok(connection) = self.pool.acquire().await
+                && let Ok(connection) = self.connections.open().await
             {
                 lacking -= 1;
-                self.idle.give(connection, Instant::now());
+                self.connections.give(connection);
             }
         };
         // Those that are still lacking come when they are needed.
-        let _ = tokio::time::timeout(OPENING_ALL, all).await;
+        let _ = timeout(OPENING_ALL, all).await;
         lacking
     }
 
     /// Begins the work of a request. It is undone unless it is committed.
     pub async fn begin(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(self.begin).await
+        self.begin_by(self.begin, self.patience).await
     }
 
     /// Begins work that counts: it may take nearly as long as a request.
     pub async fn begin_long(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(self.begin_long).await
+        self.begin_by(self.begin_long, self.patience).await
     }
 
     /// Begins work that no client waits for.
     pub async fn begin_patiently(&self) -> Result<Work, sqlx::Error> {
-        self.begin_by(self.begin_patiently).await
+        self.begin_by(self.begin_patiently, PATIENTLY).await
     }
 
-    async fn begin_by(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
+    async fn begin_by(&self, begin: &'static str, patience: Duration) -> Result<Work, sqlx::Error> {
         let place = Arc::clone(&self.places).acquire_owned();
         // That others are at work is what a request waits for so long, and no longer. A database or a machine
         // that is slow to begin is no crowd: the time of the request is its limit.
-        let place = tokio::time::timeout(self.patience, place).await;
+        let place = timeout(patience, place).await;
         let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
-        let (pool, idle) = (self.pool.clone(), Arc::clone(&self.idle));
+        let (connections, beginning) = (Arc::clone(&self.connections), self.beginning);
         // In a task of its own: who gives up leaves behind a connection that is open, and no transaction.
         let work = tokio::spawn(async move {
-            let (connection, opened) = match idle.take().await {
-                Some(known) => known,
-                None => (pool.acquire().await?, Instant::now()),
-            };
-            let open = Open { connection, opened, idle, _place: place };
+            let connection = connections.take().await?;
+            let open = Open { connection, connections, _place: place };
             let mut work = Work { open: Some(open), now: Timestamp::UNIX_EPOCH };
-            work.start(begin).await?;
+            let started = timeout(beginning, work.start(begin)).await;
+            if started.is_err() {
+                // Nothing is to be undone where nobody answers.
+                work.open = None;
+            }
+            started.map_err(timed_out)??;
             Ok(work)
         });
         work.await.map_err(|_| sqlx::Error::WorkerCrashed)?
@@ -190,59 +161,27 @@ impl Database {
 
     /// Connections that are open, and those of them that have nothing to do.
     pub fn connections(&self) -> (u32, usize) {
-        (self.pool.size(), self.idle.known().len())
+        let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
+        let idle = self.connections.count();
+        let open = self.size.saturating_sub(free) + u32::try_from(idle).unwrap_or_default();
+        (open, idle)
     }
 
-    /// Closes every connection when its work is done.
+    /// Whether all connections are at work.
+    pub fn is_crowded(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
+    /// Whether work began within the last seconds: a database that is asked by many does answer.
+    pub fn began_lately(&self) -> bool {
+        self.connections.began_lately()
+    }
+
+    /// Closes every connection, those at work as soon as that is done, and waits no longer than a moment.
     pub async fn close(&self) {
-        self.idle.close();
-        self.pool.close().await;
-    }
-}
-
-/// Connections that have nothing to do, the one that worked last on top.
-#[derive(Default)]
-struct Idle {
-    waiting: Mutex<Vec<Waiting>>,
-    /// Set with the list locked. Nothing comes into it any more then: the pool waits for all that it has lent.
-    is_closed: AtomicBool,
-}
-
-struct Waiting {
-    connection: PoolConnection<Postgres>,
-    opened: Instant,
-    since: Instant,
-}
-
-impl Idle {
-    fn known(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn give(&self, mut connection: PoolConnection<Postgres>, opened: Instant) {
-        let mut waiting = self.known();
-        if self.is_closed.load(Ordering::Relaxed) || opened.elapsed() > LIFETIME {
-            connection.close_on_drop();
-        } else {
-            waiting.push(Waiting { connection, opened, since: Instant::now() });
-        }
-    }
-
-    fn close(&self) {
-        let mut waiting = self.known();
-        self.is_closed.store(true, Ordering::Relaxed);
-        waiting.clear();
-    }
-
-    /// One that is there, and since when it is open.
-    async fn take(&self) -> Option<(PoolConnection<Postgres>, Instant)> {
-        loop {
-            let Waiting { mut connection, opened, since } = self.known().pop()?;
-            if since.elapsed() < TRUSTED || connection.ping().await.is_ok() {
-                return Some((connection, opened));
-            }
-            connection.close_on_drop();
-        }
+        let _ = timeout(CLOSING, self.places.acquire_many(self.size)).await;
+        self.places.close();
+        let _ = timeout(CLOSING, self.connections.close()).await;
     }
 }
 
@@ -257,10 +196,9 @@ pub struct Work {
 }
 
 struct Open {
-    connection: PoolConnection<Postgres>,
-    opened: Instant,
+    connection: Connection,
     /// Where it goes after the transaction.
-    idle: Arc<Idle>,
+    connections: Arc<Connections>,
     /// Given back after the connection.
     _place: OwnedSemaphorePermit,
 }
@@ -268,15 +206,15 @@ struct Open {
 impl Open {
     /// After the end of its transaction.
     fn give_back(self) {
-        let Self { connection, opened, idle, _place } = self;
-        idle.give(connection, opened);
+        let Self { connection, connections, _place } = self;
+        connections.give(connection);
     }
 
     /// A connection of which nobody knows what it is in the midst of is not used again.
     async fn undo(mut self) {
-        match sqlx::raw_sql("ROLLBACK").execute(&mut *self.connection).await {
-            Ok(_) => self.give_back(),
-            Err(_) => self.connection.close_on_drop(),
+        let undone = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection.postgres);
+        if matches!(timeout(SIGN, undone).await, Ok(Ok(_))) {
+            self.give_back();
         }
     }
 }
@@ -287,13 +225,16 @@ impl Work {
         let row = sqlx::raw_sql(begin).fetch_one(self.connection()).await?;
         let now = Timestamp::from_microsecond(row.try_get(0)?);
         self.now = now.map_err(|error| sqlx::Error::Decode(error.into()))?;
+        if let Some(open) = &self.open {
+            open.connections.began();
+        }
         Ok(())
     }
 
     /// What statements run on.
     pub fn connection(&mut self) -> &mut PgConnection {
         match &mut self.open {
-            Some(open) => &mut open.connection,
+            Some(open) => &mut open.connection.postgres,
             None => unreachable!("only `commit` takes it, and nothing is left to ask then"),
         }
     }

@@ -2,6 +2,7 @@
 //! for again, and the others are told that this replica is there. A few statements, however many phones.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::presence;
+use crate::db::{Work, presence, timed_out};
+use crate::presence::Beat;
 use crate::state::App;
 
 /// Sooner than what is believed runs out.
@@ -23,6 +25,10 @@ const MOST_READ: usize = 1000;
 /// After a statement nothing is asked for so many times as long: all of a round at once would be felt by every
 /// request of that moment.
 const BREATH: u32 = 2;
+/// Of one statement, from its place in the queue to its commit.
+const LONGEST: Duration = Duration::from_secs(15);
+/// A queue that takes longer is a crowd.
+const CROWD: Duration = Duration::from_millis(250);
 /// From then on a round hurries: what is believed must not run out before the next one.
 const UNHURRIED: Duration = Duration::from_secs(3);
 
@@ -69,30 +75,67 @@ impl Pace<'_> {
 }
 
 async fn round(app: &App, pace: &Pace<'_>) -> Result<(), sqlx::Error> {
-    let mut work = app.database.begin_patiently().await?;
-    presence::report(work.connection(), app.id).await?;
-    work.commit().await?;
+    in_time(report(app)).await?;
     // First what has to be in time.
     for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
-        let mut work = app.database.begin_patiently().await?;
-        let asked = Instant::now();
-        let good = presence::good(work.connection(), asked_for).await?;
-        work.commit().await?;
-        app.presence.refresh(asked_for, &lasting(good), asked);
+        let asked = in_time(ask(app, asked_for)).await?;
         pace.breathe(asked).await;
     }
     for beats in app.presence.beats().chunks(MOST_BEATS) {
-        let mut work = app.database.begin_patiently().await?;
-        let now = Instant::now();
-        let ages = beats.iter().map(|beat| now.duration_since(beat.at).as_secs_f64()).collect();
-        let ids: Vec<_> = beats.iter().map(|beat| beat.participant).collect();
-        let written = presence::write(work.connection(), &ids, ages).await?;
-        work.commit().await?;
-        let written: HashSet<_> = written.into_iter().collect();
-        app.presence.written(beats.iter().filter(|beat| written.contains(&beat.participant)));
-        pace.breathe(now).await;
+        let begun = in_time(write(app, beats)).await?;
+        pace.breathe(begun).await;
     }
     Ok(())
+}
+
+/// A host that is gone without a farewell would be waited for until the end.
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(LONGEST, work).await.map_err(timed_out)?
+}
+
+/// Begins work. While all connections are at work, what is believed stays so.
+async fn begin(app: &App) -> Result<Work, sqlx::Error> {
+    let mut begun = pin!(app.database.begin_patiently());
+    loop {
+        tokio::select! {
+            begun = begun.as_mut() => return begun,
+            () = tokio::time::sleep(CROWD) => {
+                if app.database.is_crowded() {
+                    app.presence.prolong(Instant::now());
+                }
+            }
+        }
+    }
+}
+
+/// Says that this replica is there.
+async fn report(app: &App) -> Result<(), sqlx::Error> {
+    let mut work = begin(app).await?;
+    presence::report(work.connection(), app.id).await?;
+    work.commit().await
+}
+
+/// Asks whether these are still good. When that was.
+async fn ask(app: &App, asked_for: &[Uuid]) -> Result<Instant, sqlx::Error> {
+    let mut work = begin(app).await?;
+    let asked = Instant::now();
+    let good = presence::good(work.connection(), asked_for).await?;
+    work.commit().await?;
+    app.presence.refresh(asked_for, &lasting(good), asked);
+    Ok(asked)
+}
+
+/// Writes these down. When that began.
+async fn write(app: &App, beats: &[Beat]) -> Result<Instant, sqlx::Error> {
+    let mut work = begin(app).await?;
+    let now = Instant::now();
+    let ages = beats.iter().map(|beat| now.duration_since(beat.at).as_secs_f64()).collect();
+    let ids: Vec<_> = beats.iter().map(|beat| beat.participant).collect();
+    let written = presence::write(work.connection(), &ids, ages).await?;
+    work.commit().await?;
+    let written: HashSet<_> = written.into_iter().collect();
+    app.presence.written(beats.iter().filter(|beat| written.contains(&beat.participant)));
+    Ok(now)
 }
 
 fn lasting(good: Vec<(Uuid, f64)>) -> HashMap<Uuid, Duration> {

@@ -140,6 +140,9 @@ codes! {
     /// Too much.
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "A body has at most 32 KiB.";
+    /// Too slow.
+    RequestTimeout "request_timeout" REQUEST_TIMEOUT "The body came too late"
+        "The body did not come within the time of a request. Send the request again.";
     /// A change without If-Match.
     PreconditionRequired "precondition_required" PRECONDITION_REQUIRED "If-Match is missing"
         "Read the session first, and send its ETag as If-Match.";

@@ -93,6 +93,9 @@ impl From<sqlx::Error> for Failure {
                     io_words(inner.kind())
                 ))
             }),
+            sqlx::Error::PoolTimedOut => {
+                Failure::unavailable("every connection to the database is at work")
+            }
             sqlx::Error::Protocol(_) => {
                 Failure::unavailable("the database broke the connection off")
             }

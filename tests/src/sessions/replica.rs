@@ -105,6 +105,15 @@ impl Replica {
         .await
     }
 
+    /// A request at the address of the cluster, for which `--admin-listen` has to be given.
+    pub fn probe(&self, path: &str) -> Result<RequestBuilder> {
+        let lines = self.lines();
+        let line = lines.iter().find(|line| line["message"] == "listening for the cluster");
+        let address = line.and_then(|line| line["address"].as_str());
+        let address = address.context("it does not listen for the cluster")?;
+        Ok(self.client.get(format!("http://{address}{path}")))
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

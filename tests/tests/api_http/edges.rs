@@ -1,6 +1,6 @@
 //! Every problem that the service knows, each brought about by a request that it is for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tests::Sessions;
 use tests::sessions::replica::{Answer, CODE_KEYS, Phone, Replica, read};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::admin::{self, OPERATOR, READER};
 use super::scene::{Host, age, begin, dual, join, other_than, redeem, single};
@@ -44,6 +46,7 @@ async fn every_problem_is_met_by_a_request_and_says_what_is_wrong() -> Result<()
     groups(&mut met, &sessions, &replica).await?;
     codes(&mut met, &sessions, &replica).await?;
     after_hours(&mut met, &replica).await?;
+    slow(&mut met, &sessions).await?;
     our_own(&mut met, &sessions, &replica).await?;
 
     let document: Value = serde_json::from_str(KEPT)?;
@@ -217,6 +220,28 @@ async fn after_hours(met: &mut Met, replica: &Replica) -> Result<()> {
     let unnamed = begin(replica, of(Value::Null)).await?;
     met.is("user_unknown", &make(&unnamed, ["ann", "bob"]).await?);
     met.is("wrong_app", &make(&single(replica).await?, ["ann", "bob"]).await?);
+    Ok(())
+}
+
+/// A body that does not come.
+async fn slow(met: &mut Met, sessions: &Sessions) -> Result<()> {
+    let flags = [("--code-keys", CODE_KEYS[0]), ("--request-timeout", "1s")];
+    let replica = Replica::start_with(sessions, &flags).await?;
+    let mut stream = TcpStream::connect(replica.base().trim_start_matches("http://")).await?;
+    let head = "POST /api/v1/sessions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await?;
+    let (head, body) = said.split_once("\r\n\r\n").context("an answer")?;
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("a status")?;
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    let headers: HashMap<_, _> =
+        headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let headers = (&headers).try_into()?;
+    let answer = Answer { status: status.parse()?, headers, body: serde_json::from_str(body)? };
+    met.is("request_timeout", &answer);
+    assert_eq!(answer.header("connection"), "close");
     Ok(())
 }
 

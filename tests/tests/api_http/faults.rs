@@ -1,17 +1,19 @@
 //! What was acknowledged lasts, whatever breaks.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use futures::future;
 use local_postgres::Options;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::proxy::Proxy;
 use tests::sessions::replica::{CODE_KEYS, Phone, Replica, read};
 use tests::settings::Settings;
 use tests::{Server, Sessions, wait};
 
-use super::scene::scene;
+use super::scene::{scene, single};
 
 /// Somebody who goes on beginning sessions, with a key each; a request without an answer is sent again to
 /// whoever answers.
@@ -97,6 +99,67 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged()
     let gaps = "SELECT count(*) FROM core.session_groups AS g
                 WHERE last_seq <> (SELECT count(*) FROM core.session_events AS e WHERE e.session_group_id = g.session_group_id)";
     assert_eq!(sessions.database.scalar::<i64>(gaps).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_at_once() -> Result<()> {
+    let server = Server::start_as(Options::new(&Settings::get()?.cache)).await?;
+    let sessions = Sessions::create_on(server.address()).await?;
+    let replica = Replica::start(&sessions).await?;
+    let create = async || {
+        let body = json!({"app": "tarot", "mode": "single"});
+        Phone::fresh().post(&replica, "/api/v1/sessions", body).await
+    };
+    assert_eq!(create().await?.status, 201);
+    server.shut_down().await?;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(create().await?.problem(), (503, "overloaded"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let ready = read(replica.request(Method::GET, "/readyz")).await?;
+    assert_eq!(ready.status, 503);
+    server.start_again().await?;
+    wait::until("sessions to be made again", Duration::from_mins(1), async || {
+        Ok((create().await?.status == 201).then_some(()))
+    })
+    .await
+}
+
+/// The machine of the database is gone, or the network to it: nothing is refused, and nothing is said.
+#[tokio::test]
+async fn a_database_that_says_nothing_any_more_holds_nobody_for_ever() -> Result<()> {
+    let (sessions, patient) = scene().await?;
+    let host = single(&patient).await?;
+    let proxy = Proxy::start(&sessions.login(&sessions.roles.api).await?)?;
+    let flags = [("--code-keys", CODE_KEYS[0]), ("--request-timeout", "3s"), ("--pool-size", "3")];
+    let mut replica = Replica::start_at(&proxy.address().to_string(), &flags).await?;
+    let mut holder = sessions.database.pool().begin().await?;
+    sqlx::query("SELECT 1 FROM core.sessions FOR UPDATE").execute(&mut *holder).await?;
+    // One request is in the midst of its work, and two begin theirs.
+    let end = || read(host.phone.request(&replica, Method::POST, &host.path("/end")));
+    let show = || host.send(&replica, Method::GET, "", Value::Null);
+    let asked = tokio::spawn(end());
+    let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'session-api' AND wait_event_type = 'Lock')";
+    wait::until("the request to wait", Duration::from_mins(1), async || {
+        Ok(sessions.database.scalar::<bool>(waits).await?.then_some(()))
+    })
+    .await?;
+    proxy.freeze();
+    let (one, two) = future::join(show(), show()).await;
+    assert_eq!((asked.await??.status, one?.status, two?.status), (503, 503, 503));
+    wait::until("no connection to be at work", Duration::from_mins(1), async || {
+        let page = replica.request(Method::GET, "/metrics").send().await?.text().await?;
+        Ok(page.contains("pgsweep_api_pool_connections{state=\"busy\"} 0").then_some(()))
+    })
+    .await?;
+    assert_eq!(end().await?.status, 503);
+    let begun = Instant::now();
+    replica.terminate()?;
+    assert_eq!(replica.end().await?, Some(0), "{}", replica.log());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    holder.rollback().await?;
     Ok(())
 }
 

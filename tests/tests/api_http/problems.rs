@@ -114,6 +114,27 @@ async fn only_pages_of_the_list_may_call() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_page_is_also_shown_that_there_was_too_much_to_do() -> Result<()> {
+    let (sessions, patient) = scene().await?;
+    let host = begin(&patient, json!({"app": "tarot", "mode": "single"})).await?;
+    let origin = "https://a.example";
+    let flags = [
+        ("--code-keys", tests::sessions::replica::CODE_KEYS[0]),
+        ("--cors-origins", origin),
+        ("--request-timeout", "1s"),
+    ];
+    let replica = tests::sessions::replica::Replica::start_with(&sessions, &flags).await?;
+    let mut holder = sessions.database.pool().begin().await?;
+    sqlx::query("SELECT 1 FROM core.sessions FOR UPDATE").execute(&mut *holder).await?;
+    let end = host.phone.request(&replica, Method::POST, &host.path("/end"));
+    let answer = read(end.header("origin", origin)).await?;
+    assert_eq!(answer.problem(), (503, "overloaded"));
+    assert_eq!(answer.header("access-control-allow-origin"), origin);
+    holder.rollback().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_token_no_code_and_no_word_of_anybody_is_in_the_log() -> Result<()> {
     let (sessions, replica) = scene().await?;
     let canary = "canary-5f2e";

@@ -81,11 +81,47 @@ async fn phones_reach_neither_probes_nor_metrics_by_the_ingress() -> Result<()> 
     if !has_helm()? {
         return Ok(());
     }
-    let objects = chart::rendered(&["--set", "ingress.enabled=true"]).await?;
+    let values = ["--set", "ingress.enabled=true,trustedProxies=1"];
+    let objects = chart::rendered(&values).await?;
     let ingress = of_kind(&objects, "Ingress");
     let paths = ingress[0].pointer("/spec/rules/0/http/paths").and_then(Value::as_array);
     let paths: Vec<_> = paths.context("it has paths")?.iter().map(|path| &path["path"]).collect();
     assert_eq!(paths, ["/api", "/problems"]);
+    Ok(())
+}
+
+/// All phones would have one address, and five tries a minute.
+#[tokio::test]
+async fn an_ingress_that_nobody_counts_is_refused_with_the_way_out() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let refused = chart::rendered(&["--set", "ingress.enabled=true"]).await;
+    let words = format!("{:#}", refused.err().context("it is refused")?);
+    assert!(words.contains("Set trustedProxies to the number of proxies"), "{words}");
+    Ok(())
+}
+
+/// Clients that take every place must not have kubelet start a pod again.
+#[tokio::test]
+async fn probes_and_prometheus_take_no_place_among_the_clients() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let values = ["--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true"];
+    let objects = chart::rendered(&values).await?;
+    let container = &pods(&objects)[0]["containers"][0];
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], "admin", "{probe}");
+    }
+    let monitor = of_kind(&objects, "ServiceMonitor")[0];
+    assert_eq!(monitor["spec"]["endpoints"][0]["port"], "admin");
+    let service = of_kind(&objects, "Service")[0];
+    let policy = of_kind(&objects, "NetworkPolicy")[0];
+    for ports in [&service["spec"]["ports"], &policy["spec"]["ingress"][0]["ports"]] {
+        let text = ports.to_string();
+        assert!(text.contains("\"http\"") && text.contains("\"admin\""), "{text}");
+    }
     Ok(())
 }
 
