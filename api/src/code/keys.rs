@@ -1,5 +1,5 @@
-//! The keys of codes, which the database never sees: one that makes codes, and the one before it, whose
-//! codes still hold while they last.
+//! The keys of codes, which the database never sees: one that makes codes, and another one, whose codes hold too. While
+//! keys are exchanged that is the next one at first, which other replicas may use already, and then the one before it.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -25,7 +25,7 @@ pub enum KeysProblem {
     Malformed,
     /// None, or more than two.
     #[error(
-        "there must be one key of codes, or two: the one that makes codes and the one before it"
+        "there must be one key of codes, or two: the one that makes codes and another one whose codes hold too"
     )]
     Count,
     /// Twice the same id.
@@ -44,8 +44,8 @@ struct CodeKey {
 /// The keys, the one that makes codes first. They have no `Debug`.
 #[derive(Clone)]
 pub struct CodeKeys {
-    newest: CodeKey,
-    former: Option<CodeKey>,
+    makes: CodeKey,
+    other: Option<CodeKey>,
 }
 
 impl CodeKeys {
@@ -64,23 +64,23 @@ impl CodeKeys {
         let keys = entries.filter(|entry| !entry.is_empty()).map(CodeKey::parse);
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let mut keys = keys.into_iter();
-        let (newest, former) = (keys.next().ok_or(KeysProblem::Count)?, keys.next());
+        let (makes, other) = (keys.next().ok_or(KeysProblem::Count)?, keys.next());
         if keys.next().is_some() {
             return Err(KeysProblem::Count);
         }
-        if former.as_ref().is_some_and(|former| former.id == newest.id) {
+        if other.as_ref().is_some_and(|other| other.id == makes.id) {
             return Err(KeysProblem::SameId);
         }
-        Ok(Self { newest, former })
+        Ok(Self { makes, other })
     }
 
     fn all(&self) -> impl Iterator<Item = &CodeKey> {
-        [Some(&self.newest), self.former.as_ref()].into_iter().flatten()
+        [Some(&self.makes), self.other.as_ref()].into_iter().flatten()
     }
 
     /// What is kept of a new code.
     pub fn keep(&self, code: &Code, purpose: Purpose<'_>, salt: [u8; 16]) -> KeptCode {
-        let key = &self.newest;
+        let key = &self.makes;
         KeptCode {
             key_id: key.id.clone(),
             salt,
@@ -105,7 +105,7 @@ impl CodeKeys {
     ) -> bool {
         let key = self.all().find(|key| key.id == key_id);
         // A key that is gone takes as long, and proves nothing.
-        let proof = key.unwrap_or(&self.newest).proof(code, purpose, salt);
+        let proof = key.unwrap_or(&self.makes).proof(code, purpose, salt);
         proof.verify_slice(hash).is_ok() && key.is_some()
     }
 }

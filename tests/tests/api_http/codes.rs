@@ -183,8 +183,16 @@ async fn a_key_is_exchanged_while_codes_wait() -> Result<()> {
     let (sessions, _new) = scene().await?;
     let old = Replica::start_with(&sessions, &[("--code-keys", CODE_KEYS[1])]).await?;
     let waiting = [dual(&old, "table_042").await?, dual(&old, "table_042").await?];
+    // First everybody gets to know the next key: whoever is started last does not know it before.
+    let next = format!("{},{}", CODE_KEYS[1], CODE_KEYS[0]);
+    let knowing = Replica::start_with(&sessions, &[("--code-keys", &next)]).await?;
+    let meanwhile = dual(&knowing, "table_042").await?;
+    assert_eq!(kept(&sessions, meanwhile.session()).await?.key_id, "old");
+    assert_eq!(redeem(&old, &Phone::fresh(), meanwhile.code()).await?.status, 200);
     let both = CODE_KEYS.join(",");
     let rotated = Replica::start_with(&sessions, &[("--code-keys", &both)]).await?;
+    let early = dual(&rotated, "table_042").await?;
+    assert_eq!(redeem(&knowing, &Phone::fresh(), early.code()).await?.status, 200);
     let fresh = dual(&rotated, "table_042").await?;
     assert_eq!(kept(&sessions, fresh.session()).await?.key_id, "new");
     assert_eq!(redeem(&rotated, &Phone::fresh(), waiting[0].code()).await?.status, 200);
