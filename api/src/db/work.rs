@@ -187,7 +187,7 @@ impl Database {
 
 /// A transaction, and the database's time at its begin: the time by which everything in it is judged.
 ///
-/// It is our own, since the pool's takes two ways to the server and back to begin.
+/// It is our own, since the driver's takes two ways to the server and back to begin.
 pub struct Work {
     /// Until it ends.
     open: Option<Open>,
