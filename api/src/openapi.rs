@@ -109,6 +109,7 @@ struct Operation {
     demand: Option<Demand>,
     status: u16,
     answer: &'static [Member],
+    tells: &'static [&'static str],
     fails: &'static [u16],
 }
 
@@ -139,6 +140,7 @@ const fn operation(
         demand: None,
         status: 200,
         answer,
+        tells: &[],
         fails,
     }
 }
@@ -162,6 +164,11 @@ impl Operation {
 
     const fn answers(self, status: u16, answer: &'static [Member]) -> Self {
         Self { status, answer, ..self }
+    }
+
+    /// Headers of its answer, beside those of a limit.
+    const fn tells(self, tells: &'static [&'static str]) -> Self {
+        Self { tells, ..self }
     }
 
     const fn fails(self, fails: &'static [u16]) -> Self {
@@ -203,6 +210,11 @@ impl Operation {
         if self.status != 204 {
             let schema = components::answer(self.answer);
             answer["content"] = json!({"application/json": {"schema": schema}});
+        }
+        let limit = if self.fails.contains(&429) { components::LIMIT } else { &[] };
+        let tells: Vec<_> = self.tells.iter().chain(limit).copied().collect();
+        if !tells.is_empty() {
+            answer["headers"] = components::named(&tells);
         }
         responses.insert(self.status.to_string(), answer);
         for status in self.failures() {
@@ -322,6 +334,7 @@ pub fn document() -> Value {
         "components": {
             "schemas": components::schemas(&codes),
             "responses": components::problems(),
+            "headers": components::headers(),
             "securitySchemes": {
                 "participant": bearer("The token of a participant: st_…"),
                 "admin": bearer("The key of somebody who runs the service: ad_…"),

@@ -208,6 +208,39 @@ pub fn schemas(codes: &[&str]) -> Value {
     Value::Object(schemas)
 }
 
+/// What is said of a limit that was used.
+pub const LIMIT: &[&str] = &["RateLimit-Policy", "RateLimit"];
+const RETRY_AFTER: &str = "Retry-After";
+
+const HEADERS: &[(&str, Shape, &str)] = &[
+    ("ETag", Text, "The version of the session, for `If-Match`."),
+    ("Location", Text, "The path of what was made."),
+    ("Heartbeat-Interval", Whole, "In so many seconds the next one is waited for."),
+    ("RateLimit-Policy", Text, "The name of the limit, its tries (`q`) and its seconds (`w`)."),
+    (
+        "RateLimit",
+        Text,
+        "The tries that are left (`r`), and in how many seconds there are more (`t`).",
+    ),
+    (RETRY_AFTER, Whole, "In so many seconds it may be tried again."),
+];
+
+/// All headers that say something to a client.
+pub fn headers() -> Value {
+    let header = |(name, shape, description): &(&str, Shape, &str)| {
+        let header = json!({"description": description, "schema": shape.schema()});
+        ((*name).to_owned(), header)
+    };
+    HEADERS.iter().map(header).collect::<Map<_, _>>().into()
+}
+
+/// Those of an answer.
+pub fn named(names: &[&str]) -> Value {
+    let header =
+        |name: &&str| ((*name).to_owned(), json!({"$ref": format!("#/components/headers/{name}")}));
+    names.iter().map(header).collect::<Map<_, _>>().into()
+}
+
 /// By status, with the codes that go with it: a client decides by the code.
 pub fn problems() -> Value {
     let mut codes = BTreeMap::new();
@@ -219,10 +252,15 @@ pub fn problems() -> Value {
     let problem = |(status, codes): (u16, Vec<&str>)| {
         let problem = json!({"$ref": "#/components/schemas/Problem"});
         let these = json!({"properties": {"status": {"const": status}, "code": {"enum": codes}}});
-        let shown = json!({
+        let mut shown = json!({
             "description": format!("A problem (RFC 9457): {}.", codes.join(", ")),
             "content": {MEDIA_TYPE: {"schema": {"allOf": [problem, these]}}},
         });
+        match status {
+            429 => shown["headers"] = named(&[LIMIT, &[RETRY_AFTER]].concat()),
+            503 => shown["headers"] = named(&[RETRY_AFTER]),
+            _ => {}
+        }
         (format!("Problem{status}"), shown)
     };
     codes.into_iter().map(problem).collect::<Map<_, _>>().into()

@@ -114,6 +114,11 @@ fn fits(operation: &str, answer: &Answer) -> Result<()> {
     let document: Value = serde_json::from_str(KEPT)?;
     let (method, path) = operation.split_once(' ').context("a method")?;
     let described = &document["paths"][path][method]["responses"][answer.status.to_string()];
+    let headers = described["headers"].as_object().cloned().unwrap_or_default();
+    for name in document["components"]["headers"].as_object().context("headers")?.keys() {
+        let is_there = !answer.header(name).is_empty();
+        ensure!(is_there == headers.contains_key(name), "{operation}: {name} is {is_there}");
+    }
     let schema = described.pointer("/content/application~1json/schema");
     let schema =
         schema.with_context(|| format!("{operation}: {} is not described", answer.status))?;

@@ -50,6 +50,7 @@ pub const ALL: &[Operation] = &[
                 ("replayed", Truth, LeftOut),
             ],
         )
+        .tells(&["Location"])
         .fails(&[409, 429]),
     operation(
         "get",
@@ -58,6 +59,7 @@ pub const ALL: &[Operation] = &[
         Participant,
     )
     .answers(200, SNAPSHOT)
+    .tells(&["ETag"])
     .fails(&[404, 410]),
     operation(
         "patch",
@@ -68,6 +70,7 @@ pub const ALL: &[Operation] = &[
     .headers(&[may("If-Match", Kind::Key)])
     .body(&[may("title", Kind::Line(120)), may("extend_s", Kind::Whole(1, 86_400))])
     .answers(200, SNAPSHOT)
+    .tells(&["ETag"])
     .fails(&[403, 404, 409, 410, 412, 428]),
     operation(
         "delete",
@@ -87,6 +90,7 @@ pub const ALL: &[Operation] = &[
         Participant,
     )
     .answers(200, SNAPSHOT)
+    .tells(&["ETag"])
     .fails(&[403, 404, 409, 410]),
     operation("post", "/api/v1/sessions/{id}/invites", "Makes a link for others.", Participant)
         .answers(201, &[("invite", Of("Invite"), Never)])
@@ -111,6 +115,7 @@ pub const ALL: &[Operation] = &[
         Participant,
     )
     .answers(204, &[])
+    .tells(&["Heartbeat-Interval"])
     .fails(&[404, 410]),
     operation(
         "put",
