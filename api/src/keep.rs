@@ -1,5 +1,5 @@
 //! Work beside the requests: partitions of events are made ahead, since an event without a place for it
-//! fails its request.
+//! fails its request, and what was used is summed up, so that bills need not read all of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +7,26 @@ use std::time::Duration;
 use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::partitions;
+use crate::db::{billing, partitions};
 use crate::state::App;
 
 /// Partitions are made three days ahead: plenty of tries.
 const PERIOD: Duration = Duration::from_hours(1);
-/// After a failure.
+/// Between two sums: what is in none yet is read line by line. Also after a failure.
 const SOON: Duration = Duration::from_mins(1);
 
 /// Until the end.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
+    tokio::select! {
+        () = keep_partitions(&app) => {}
+        () = keep_sums(&app) => {}
+        () = ended.cancelled() => {}
+    }
+}
+
+async fn keep_partitions(app: &App) {
     loop {
-        let pause = match make(&app).await {
+        let pause = match make(app).await {
             Ok(0) => PERIOD,
             Ok(made) => {
                 tracing::info!(made, "partitions were made");
@@ -30,10 +38,7 @@ pub async fn keep(app: Arc<App>, ended: CancellationToken) {
                 SOON
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = ended.cancelled() => return,
-        }
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -42,4 +47,20 @@ async fn make(app: &App) -> Result<i32, sqlx::Error> {
     let made = partitions::make(work.connection()).await?;
     work.commit().await?;
     Ok(made)
+}
+
+async fn keep_sums(app: &App) {
+    loop {
+        if let Err(error) = fold(app).await {
+            let error = Failure::from(error);
+            tracing::error!(%error, "what was used could not be summed up, trying again");
+        }
+        tokio::time::sleep(SOON).await;
+    }
+}
+
+async fn fold(app: &App) -> Result<(), sqlx::Error> {
+    let mut work = app.database.begin_patiently().await?;
+    billing::fold(work.connection()).await?;
+    work.commit().await
 }

@@ -4,6 +4,7 @@
 mod api_data {
     pub mod archive;
     pub mod events;
+    pub mod figures;
     pub mod functions;
     pub mod migrate;
     pub mod names;

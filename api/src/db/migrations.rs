@@ -34,12 +34,13 @@ macro_rules! migration {
 }
 
 /// All of them, in their order.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     migration!(1, "tables", "0001_tables.sql"),
     migration!(2, "events", "0002_events.sql"),
     migration!(3, "triggers", "0003_triggers.sql"),
     migration!(4, "views", "0004_views.sql"),
     migration!(5, "functions", "0005_functions.sql"),
+    migration!(6, "figures", "0006_figures.sql"),
 ];
 
 /// The version that this program makes.
@@ -108,6 +109,9 @@ pub enum MigrationError {
     /// Partitions ahead.
     #[error("failed to make the partitions of the next days and months")]
     MakePartitions(#[source] Failure),
+    /// The sums of bills.
+    #[error("failed to sum up what was used")]
+    FoldUsage(#[source] Failure),
 }
 
 impl MigrationError {
@@ -117,7 +121,8 @@ impl MigrationError {
             Self::ReadInstalled(source)
             | Self::Install { source, .. }
             | Self::GiveRoles(source)
-            | Self::MakePartitions(source) => Some(source),
+            | Self::MakePartitions(source)
+            | Self::FoldUsage(source) => Some(source),
             Self::Changed { .. } | Self::Newer { .. } => None,
         }
     }
@@ -144,6 +149,7 @@ pub async fn migrate(
     }
     give_roles(connection, names).await.map_err(MigrationError::GiveRoles)?;
     done.partitions = partitions(connection).await.map_err(MigrationError::MakePartitions)?;
+    fold_usage(connection).await.map_err(MigrationError::FoldUsage)?;
     Ok(done)
 }
 
@@ -237,6 +243,13 @@ async fn partitions(connection: &mut PgConnection) -> Result<i32, Failure> {
     Ok(made)
 }
 
+/// Sums up what was used, which the first time takes longer than a request may: here nothing waits for it.
+async fn fold_usage(connection: &mut PgConnection) -> Result<(), Failure> {
+    let mut transaction = begin(connection).await?;
+    sqlx::raw_sql("SELECT core.fold_usage()").execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
 /// Begins a transaction with the lock of migrations, for which it waits as long as the other takes, and
 /// with settings that no role or database decides.
 async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, Failure> {
@@ -280,8 +293,10 @@ pub fn script(names: &RoleArgs) -> String {
              END IF; END $migration$;\n"
         ));
     }
-    script
-        .push_str(&format!("\n{}\nSELECT core.make_partitions();\nCOMMIT;", roles::script(names)));
+    script.push_str(&format!(
+        "\n{}\nSELECT core.make_partitions();\nSELECT core.fold_usage();\nCOMMIT;",
+        roles::script(names)
+    ));
     script
 }
 
