@@ -44,6 +44,10 @@ enum Kind {
     /// The number of a line.
     Number,
     Cursor,
+    /// A cursor of rows that have a time and a number.
+    NumberedCursor,
+    /// A cursor of tables, which ends with a name where they have one.
+    TableCursor,
     /// A cursor that may be a text of the app's.
     AnyCursor,
 }
@@ -296,6 +300,13 @@ impl Kind {
             Self::Time => json!({"type": "string", "format": "date-time"}),
             Self::Number => json!({"type": "string", "pattern": "^[0-9]{1,18}$"}),
             Self::Cursor => json!({"type": "string", "pattern": r"^[0-9]{1,17}\.[0-9a-f]{32}$"}),
+            Self::NumberedCursor => {
+                json!({"type": "string", "pattern": r"^[0-9]{1,17}\.[0-9]{1,18}$"})
+            }
+            Self::TableCursor => json!({
+                "type": "string",
+                "pattern": r"^[0-9]{1,18}\.[0-9]{1,18}(\.[^\u0000-\u001f\u007f-\u009f]*)?$",
+            }),
             Self::AnyCursor => json!({"type": "string", "maxLength": 128}),
         }
     }
