@@ -9,7 +9,7 @@ pub mod sessions;
 pub mod tables;
 
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Page, Place, Query};
 
 /// The apps, as figures are asked for by.
 pub const APPS: &[&str] = &["table_talk", "tarot", "after_hours"];
@@ -21,10 +21,10 @@ fn app_alone(mut query: Query) -> Result<Option<&'static str>, Problem> {
     Ok(app)
 }
 
-/// The same, and how many rows.
-fn app_and_limit(mut query: Query) -> Result<(Option<&'static str>, i64), Problem> {
+/// The same, and the page.
+fn app_and_page<P: Place>(mut query: Query) -> Result<(Option<&'static str>, Page<P>), Problem> {
     let app = query.fields().choice("app", APPS);
-    let limit = query.limit();
+    let page = query.page();
     query.done()?;
-    Ok((app, limit))
+    Ok((app, page))
 }

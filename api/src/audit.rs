@@ -12,7 +12,7 @@ use crate::analytics::APPS;
 use crate::answer;
 use crate::db::audit::{self, Filter};
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Query, whole};
 use crate::state::App;
 
 /// `GET /api/v1/audit`
@@ -21,7 +21,7 @@ pub async fn list(
     _: Reader,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let is_line = |text: &str| number(text).is_some();
+    let is_line = |text: &str| whole(text).is_some();
     let before = query.fields().formed("cursor", is_line, "must be what an answer gave as next");
     let limit = query.limit();
     let session = query.id("session_id");
@@ -32,7 +32,7 @@ pub async fn list(
         session,
         app: of_app,
         event_type: event_type.as_deref(),
-        before: before.and_then(|text| number(&text)),
+        before: before.and_then(|text| whole(&text)),
     };
     let mut work = app.database.begin_long().await?;
     let mut lines = audit::list(work.connection(), &filter, limit + 1).await?;
@@ -42,8 +42,4 @@ pub async fn list(
     }
     let next = lines.last().filter(|_| has_more).map(|line| line["id"].to_string());
     Ok(answer::json(StatusCode::OK, json!({"lines": lines, "next": next}), work.now))
-}
-
-fn number(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|number| *number >= 0)
 }

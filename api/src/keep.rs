@@ -1,5 +1,5 @@
 //! Work beside the requests: partitions of events are made ahead, since an event without a place for it
-//! fails its request.
+//! fails its request, and what was used is summed up, so that bills need not read all of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,28 @@ use std::time::Duration;
 use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{partitions, timed_out};
+use crate::db::{billing, partitions, timed_out};
 use crate::state::App;
 
 /// Partitions are made three days ahead: plenty of tries.
 const PERIOD: Duration = Duration::from_hours(1);
-/// How long that may take: a host that is gone without a farewell would be waited for for ever.
+/// How long either may take: a host that is gone without a farewell would be waited for for ever.
 const LONGEST: Duration = Duration::from_mins(1);
-/// After a failure.
+/// Between two sums: what is in none yet is read line by line. Also after a failure.
 const SOON: Duration = Duration::from_mins(1);
 
 /// Until the end.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
+    tokio::select! {
+        () = keep_partitions(&app) => {}
+        () = keep_sums(&app) => {}
+        () = ended.cancelled() => {}
+    }
+}
+
+async fn keep_partitions(app: &App) {
     loop {
-        let made = tokio::time::timeout(LONGEST, make(&app)).await;
-        let pause = match made.map_err(timed_out).flatten() {
+        let pause = match in_time(make(app)).await {
             Ok(0) => PERIOD,
             Ok(made) => {
                 tracing::info!(made, "partitions were made");
@@ -33,11 +40,12 @@ pub async fn keep(app: Arc<App>, ended: CancellationToken) {
                 SOON
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = ended.cancelled() => return,
-        }
+        tokio::time::sleep(pause).await;
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(LONGEST, work).await.map_err(timed_out)?
 }
 
 async fn make(app: &App) -> Result<i32, sqlx::Error> {
@@ -45,4 +53,20 @@ async fn make(app: &App) -> Result<i32, sqlx::Error> {
     let made = partitions::make(work.connection()).await?;
     work.commit().await?;
     Ok(made)
+}
+
+async fn keep_sums(app: &App) {
+    loop {
+        if let Err(error) = in_time(fold(app)).await {
+            let error = Failure::from(error);
+            tracing::error!(%error, "what was used could not be summed up, trying again");
+        }
+        tokio::time::sleep(SOON).await;
+    }
+}
+
+async fn fold(app: &App) -> Result<(), sqlx::Error> {
+    let mut work = app.database.begin_patiently().await?;
+    billing::fold(work.connection()).await?;
+    work.commit().await
 }

@@ -19,13 +19,43 @@ const MOST: i64 = 100;
 #[derive(Debug)]
 pub struct Query(Fields);
 
-/// A part of a list that is ordered by a time and, where that is the same, by an id.
+/// A part of a list. Most are ordered by a time and, where that is the same, by an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct Page<P = (Timestamp, Uuid)> {
     /// How many rows.
     pub limit: i64,
     /// The last row that was seen; nothing at the begin.
-    pub after: Option<(Timestamp, Uuid)>,
+    pub after: Option<P>,
+}
+
+/// Where a row stands in its list, as the text of a cursor.
+pub trait Place: Sized {
+    /// Reads what [`Place::shown`] gave.
+    fn read(text: &str) -> Option<Self>;
+    /// The text.
+    fn shown(&self) -> String;
+}
+
+impl Place for (Timestamp, Uuid) {
+    fn read(text: &str) -> Option<Self> {
+        let (at, id) = text.split_once('.')?;
+        Some((microsecond(at)?, Uuid::try_parse(id).ok()?))
+    }
+
+    fn shown(&self) -> String {
+        format!("{}.{}", self.0.as_microsecond(), self.1.simple())
+    }
+}
+
+impl Place for (Timestamp, i64) {
+    fn read(text: &str) -> Option<Self> {
+        let (at, number) = text.split_once('.')?;
+        Some((microsecond(at)?, whole(number)?))
+    }
+
+    fn shown(&self) -> String {
+        format!("{}.{}", self.0.as_microsecond(), self.1)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
@@ -67,11 +97,11 @@ impl Query {
     }
 
     /// The page that is wanted. Its cursor is what an answer before it gave as `next`.
-    pub fn page(&mut self) -> Page {
+    pub fn page<P: Place>(&mut self) -> Page<P> {
         let limit = self.limit();
-        let is_cursor = |text: &str| cursor(text).is_some();
+        let is_cursor = |text: &str| P::read(text).is_some();
         let after = self.0.formed("cursor", is_cursor, "must be what an answer gave as next");
-        Page { limit, after: after.and_then(|text| cursor(&text)) }
+        Page { limit, after: after.and_then(|text| P::read(&text)) }
     }
 
     /// A time.
@@ -92,22 +122,15 @@ impl Query {
     }
 }
 
-impl Page {
+impl<P: Place> Page<P> {
     /// Cuts what was read one row beyond the page, and says where the next one begins.
-    pub fn cut<T>(
-        &self,
-        rows: &mut Vec<T>,
-        place: impl Fn(&T) -> (Timestamp, Uuid),
-    ) -> Option<String> {
+    pub fn cut<T>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> P) -> Option<String> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if rows.len() <= limit {
             return None;
         }
         rows.truncate(limit);
-        rows.last().map(|row| {
-            let (at, id) = place(row);
-            format!("{}.{}", at.as_microsecond(), id.simple())
-        })
+        rows.last().map(|row| place(row).shown())
     }
 
     /// How many rows are to be read: one more tells whether there is a next page.
@@ -116,10 +139,13 @@ impl Page {
     }
 }
 
-fn cursor(text: &str) -> Option<(Timestamp, Uuid)> {
-    let (at, id) = text.split_once('.')?;
-    let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
-    Some((in_range(at)?, Uuid::try_parse(id).ok()?))
+fn microsecond(text: &str) -> Option<Timestamp> {
+    in_range(Timestamp::from_microsecond(text.parse().ok()?).ok()?)
+}
+
+/// A number that rows are counted or numbered by.
+pub fn whole(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number| *number >= 0)
 }
 
 fn time(text: &str) -> Option<Timestamp> {
@@ -175,7 +201,7 @@ mod tests {
         }
         for wrong in ["limit=0", "limit=101", "limit=x", "limit=+007", "cursor=1", "cursor=1.x"] {
             let mut query = Query::parse(wrong).expect("a query");
-            query.page();
+            query.page::<(Timestamp, Uuid)>();
             assert!(query.done().is_err(), "{wrong}");
         }
     }

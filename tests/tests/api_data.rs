@@ -5,6 +5,7 @@ mod api_data {
     pub mod archive;
     pub mod ends;
     pub mod events;
+    pub mod figures;
     pub mod functions;
     pub mod migrate;
     pub mod names;

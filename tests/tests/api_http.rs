@@ -10,6 +10,7 @@ mod api_http {
     pub mod events;
     pub mod faults;
     pub mod fields;
+    pub mod figures;
     pub mod groups;
     pub mod invites;
     pub mod limits;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::Reader;
 use crate::answer;
@@ -20,8 +20,10 @@ pub async fn active_sessions(
     _: Reader,
     query: Query,
 ) -> Result<Response, Problem> {
-    let (of_app, limit) = super::app_and_limit(query)?;
+    let (of_app, page) = super::app_and_page(query)?;
     let mut work = app.database.begin_long().await?;
-    let rows = analytics::active_sessions(work.connection(), of_app, limit).await?;
-    Ok(answer::json(StatusCode::OK, json!({"groups": rows}), work.now))
+    let mut rows = analytics::active_sessions(work.connection(), of_app, &page).await?;
+    let next = page.cut(&mut rows, |row| row.place);
+    let shown: Vec<Value> = rows.into_iter().map(|row| row.shown).collect();
+    Ok(answer::json(StatusCode::OK, json!({"groups": shown, "next": next}), work.now))
 }

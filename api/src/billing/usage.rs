@@ -50,6 +50,8 @@ pub async fn usage(
             rows.pop();
         }
         let next = rows.last().filter(|_| has_more).map(|row| row[group_by].clone());
+        // A user whose sessions were all taken back still has a place on the page.
+        rows.retain(|row| row["sessions"] != 0);
         json!({"usage": rows, "next": next})
     } else {
         let mut rows = billing::sessions(work.connection(), &filter, &page).await?;

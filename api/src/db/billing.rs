@@ -1,4 +1,4 @@
-//! `core.get_session_billing_data`: what was used, as the objects that are shown.
+//! `core.billing_usage` and its sums: what was used, as the objects that are shown.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,42 +10,23 @@ use crate::billing::Period;
 use crate::query::Page;
 
 /// All of them, for the lists in [`super`].
-pub const STATEMENTS: &[&str] = &[SESSIONS, GROUPED];
+pub const STATEMENTS: &[&str] = &[SESSIONS, WHOLE_HOURS, BY_USER, BY_APP_OR_DAY, FOLD];
 
-/// A later begin of the period leaves out what was seen.
-const SESSIONS: &str = "
-SELECT used.ended_at, used.session_id, to_jsonb(used)
-FROM core.get_session_billing_data(GREATEST($1, CAST($5 AS timestamptz)), $2, $3, $4) AS used
-WHERE $5 IS NULL
-  OR (used.ended_at, used.session_id) > ($5, CAST($6 AS uuid))
-ORDER BY used.ended_at, used.session_id
-LIMIT $7";
+const SESSIONS: &str = include_str!("usage.sql");
 
-/// Sessions of nobody have the key of an empty text, so that it can be gone on after.
-const GROUPED: &str = "
-SELECT jsonb_build_object(
-  CAST($5 AS text), key,
-  'sessions', count(*),
-  'participants', sum(participants),
-  'session_minutes', sum(session_minutes),
-  'participant_minutes', sum(participant_minutes),
-  'peak_participants', max(peak_participants)
-)
-FROM (
-  SELECT
-    used.*,
-    CASE $5
-      WHEN 'user_id' THEN COALESCE(used.user_id, '')
-      WHEN 'app' THEN used.app
-      ELSE to_char(used.ended_at, 'YYYY-MM-DD')
-    END AS key
-  FROM core.get_session_billing_data($1, $2, $3, $4) AS used
-) AS keyed
-WHERE CAST($6 AS text) IS NULL
-  OR key COLLATE \"C\" > $6
-GROUP BY key
-ORDER BY key COLLATE \"C\"
-LIMIT $7";
+/// Asked before the sums, so that the range that is read is known where that is planned.
+const WHOLE_HOURS: &str = "
+SELECT first, last
+FROM core.whole_hours($1, $2)";
+
+/// Sessions of nobody have the key of an empty text, so that it can be gone on after. What is taken back leaves a
+/// group of no sessions, which is none.
+const BY_USER: &str = include_str!("usage_by_user.sql");
+
+/// The sums of one user where there is one, and else those of all.
+const BY_APP_OR_DAY: &str = include_str!("usage_by_app_or_day.sql");
+
+const FOLD: &str = "SELECT core.fold_usage()";
 
 /// Which sessions are counted.
 pub struct Filter<'a> {
@@ -97,14 +78,22 @@ pub async fn grouped(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Value>, sqlx::Error> {
-    statement::query_scalar(GROUPED)
-        .bind(jiff_sqlx::Timestamp::from(filter.period.from))
-        .bind(jiff_sqlx::Timestamp::from(filter.period.to))
-        .bind(filter.user)
-        .bind(filter.app)
-        .bind(group_by)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(connection)
-        .await
+    let from = jiff_sqlx::Timestamp::from(filter.period.from);
+    let to = jiff_sqlx::Timestamp::from(filter.period.to);
+    let (first, last): (jiff_sqlx::Timestamp, jiff_sqlx::Timestamp) =
+        statement::query_as(WHOLE_HOURS).bind(from).bind(to).fetch_one(&mut *connection).await?;
+    let rows = if group_by == "user_id" {
+        statement::query_scalar(BY_USER)
+    } else {
+        statement::query_scalar(BY_APP_OR_DAY)
+    };
+    let rows = rows.bind(from).bind(to).bind(first).bind(last);
+    let rows = rows.bind(filter.user).bind(filter.app).bind(after).bind(limit);
+    let rows = if group_by == "user_id" { rows } else { rows.bind(group_by) };
+    rows.fetch_all(connection).await
+}
+
+/// Moves what was written down since the last time into the sums.
+pub async fn fold(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    statement::query_scalar(FOLD).fetch_one(connection).await
 }

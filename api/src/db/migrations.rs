@@ -4,6 +4,8 @@
 //! Each step is a transaction of its own. It waits for a lock for [`LOCK_TIMEOUT`] and then gives all
 //! of its locks back and tries again: whoever waits for an exclusive lock holds up all who come after.
 
+mod indexes;
+
 use std::time::Duration;
 
 use runtime::database::failure::{Failure, FailureKind};
@@ -12,6 +14,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 use thiserror::Error;
 
+use self::indexes::INDEXES;
 use super::roles;
 use crate::args::RoleArgs;
 
@@ -34,13 +37,14 @@ macro_rules! migration {
 }
 
 /// All of them, in their order.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     migration!(1, "tables", "0001_tables.sql"),
     migration!(2, "events", "0002_events.sql"),
     migration!(3, "triggers", "0003_triggers.sql"),
     migration!(4, "views", "0004_views.sql"),
     migration!(5, "functions", "0005_functions.sql"),
     migration!(6, "ends", "0006_ends.sql"),
+    migration!(7, "figures", "0007_figures.sql"),
 ];
 
 /// The version that this program makes.
@@ -101,6 +105,14 @@ pub enum MigrationError {
         /// The newest that is installed.
         found: i64,
     },
+    /// An index beside those who write.
+    #[error("failed to build the index {name}")]
+    BuildIndex {
+        /// Its name.
+        name: &'static str,
+        /// What the database said.
+        source: Failure,
+    },
     /// Roles and privileges.
     #[error(
         "failed to give the roles their privileges; who migrates owns the database, and may create roles (CREATEROLE) or has them made by the SQL of `session-api migrate --print`"
@@ -109,6 +121,9 @@ pub enum MigrationError {
     /// Partitions ahead.
     #[error("failed to make the partitions of the next days and months")]
     MakePartitions(#[source] Failure),
+    /// The sums of bills.
+    #[error("failed to sum up what was used")]
+    FoldUsage(#[source] Failure),
 }
 
 impl MigrationError {
@@ -117,8 +132,10 @@ impl MigrationError {
         match self {
             Self::ReadInstalled(source)
             | Self::Install { source, .. }
+            | Self::BuildIndex { source, .. }
             | Self::GiveRoles(source)
-            | Self::MakePartitions(source) => Some(source),
+            | Self::MakePartitions(source)
+            | Self::FoldUsage(source) => Some(source),
             Self::Changed { .. } | Self::Newer { .. } => None,
         }
     }
@@ -143,8 +160,19 @@ pub async fn migrate(
     for migration in &MIGRATIONS {
         done.installed += usize::from(install(connection, migration).await?);
     }
+    for index in INDEXES {
+        let built = index.build(connection).await;
+        let failed = |error: sqlx::Error| MigrationError::BuildIndex {
+            name: index.name,
+            source: error.into(),
+        };
+        if built.map_err(failed)? {
+            tracing::info!(index = index.name, "an index was built");
+        }
+    }
     give_roles(connection, names).await.map_err(MigrationError::GiveRoles)?;
     done.partitions = partitions(connection).await.map_err(MigrationError::MakePartitions)?;
+    fold_usage(connection).await.map_err(MigrationError::FoldUsage)?;
     Ok(done)
 }
 
@@ -238,6 +266,13 @@ async fn partitions(connection: &mut PgConnection) -> Result<i32, Failure> {
     Ok(made)
 }
 
+/// Sums up what was used, which the first time takes longer than a request may: here nothing waits for it.
+async fn fold_usage(connection: &mut PgConnection) -> Result<(), Failure> {
+    let mut transaction = begin(connection).await?;
+    sqlx::raw_sql("SELECT core.fold_usage()").execute(&mut *transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
 /// Begins a transaction with the lock of migrations, for which it waits as long as the other takes, and
 /// with settings that no role or database decides.
 async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, Failure> {
@@ -281,8 +316,16 @@ pub fn script(names: &RoleArgs) -> String {
              END IF; END $migration$;\n"
         ));
     }
-    script
-        .push_str(&format!("\n{}\nSELECT core.make_partitions();\nCOMMIT;", roles::script(names)));
+    for index in INDEXES {
+        script.push_str(&format!(
+            "\n-- Where the table is large, build it before, with CONCURRENTLY.\n{};\n",
+            index.script()
+        ));
+    }
+    script.push_str(&format!(
+        "\n{}\nSELECT core.make_partitions();\nSELECT core.fold_usage();\nCOMMIT;",
+        roles::script(names)
+    ));
     script
 }
 

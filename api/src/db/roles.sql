@@ -53,6 +53,7 @@ BEGIN
   FOREACH line IN ARRAY ARRAY[
     'USAGE ON SCHEMA core, after_hours',
     'SELECT ON core.migrations, core.session_archive, core.billing_usage, core.active_sessions',
+    'SELECT ON core.reckoned_usage, core.unreckoned_usage, core.archived_usage, core.usage_changes, core.usage_by_user, core.usage_by_hour, core.usage_by_minute, core.usage_by_length, core.usage_summed',
     'SELECT, INSERT, UPDATE ON core.session_groups, core.sessions, core.session_participants',
     'SELECT, INSERT ON core.deck_sessions, core.session_events, core.analytics_events, core.session_audit_log',
     'SELECT, INSERT, UPDATE ON core.rate_limits, core.invites, core.realtime_tickets, core.idempotency_keys, core.api_replicas',
@@ -60,7 +61,9 @@ BEGIN
     'SELECT, INSERT ON after_hours.after_hours_declines, after_hours.device_fingerprints, after_hours.after_hours_messages',
     'EXECUTE ON FUNCTION core.make_partitions(timestamptz), core.usage_of(uuid, timestamptz, timestamptz, timestamptz), '
       'core.log_session_event(uuid, text, jsonb), core.check_session_expiry(uuid, interval), '
-      'core.get_session_billing_data(timestamptz, timestamptz, text, text), core.get_session_analytics(timestamptz, timestamptz, text)'
+      'core.get_session_billing_data(timestamptz, timestamptz, text, text), core.get_session_analytics(timestamptz, timestamptz, text), '
+      'core.fold_usage(), core.whole_hours(timestamptz, timestamptz), '
+      'core.usage_beside_sums(timestamptz, timestamptz, timestamptz, timestamptz, text[], text)'
   ] LOOP
     EXECUTE format('GRANT %s TO %I', line, api);
   END LOOP;
@@ -98,7 +101,8 @@ BEGIN
   FOREACH line IN ARRAY ARRAY[
     'USAGE ON SCHEMA core, table_talk, tarot',
     'SELECT ON core.migrations, core.session_groups, core.deck_sessions, core.analytics_events, core.session_audit_log, '
-      'core.session_archive, core.billing_usage, core.active_sessions, core.api_replicas',
+      'core.session_archive, core.billing_usage, core.active_sessions, core.api_replicas, '
+      'core.reckoned_usage, core.unreckoned_usage, core.archived_usage, core.usage_changes, core.usage_by_user, core.usage_by_hour, core.usage_by_minute, core.usage_by_length, core.usage_summed',
     'SELECT (session_id, app, session_group_id, table_token, context, user_id, host_user_id, title, mode, dual_status, '
       'pairing_expires_at, is_active, created_at, updated_at, last_activity_at, expires_at, ended_at, end_reason, '
       'participant_count, participants, session_minutes, participant_minutes, peak_participants) ON core.sessions',
@@ -107,6 +111,8 @@ BEGIN
     'SELECT ON table_talk.active_sessions, table_talk.analytics_events, tarot.session_audit_log',
     'EXECUTE ON FUNCTION core.usage_of(uuid, timestamptz, timestamptz, timestamptz), core.check_session_expiry(uuid, interval), '
       'core.get_session_billing_data(timestamptz, timestamptz, text, text), core.get_session_analytics(timestamptz, timestamptz, text), '
+      'core.whole_hours(timestamptz, timestamptz), '
+      'core.usage_beside_sums(timestamptz, timestamptz, timestamptz, timestamptz, text[], text), '
       'tarot.check_session_expiry(uuid, interval), tarot.get_session_billing_data(timestamptz, timestamptz, text), '
       'tarot.get_session_analytics(timestamptz, timestamptz)'
   ] LOOP

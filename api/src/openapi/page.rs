@@ -63,7 +63,11 @@ fn line(field: &Field) -> String {
         Kind::InviteToken => "the token of an invite".to_owned(),
         Kind::Time => "a time such as 2026-01-31T12:00:00Z".to_owned(),
         Kind::Key => "at most 128 characters of ASCII without spaces".to_owned(),
-        Kind::Number | Kind::Cursor | Kind::AnyCursor => "what an answer gave as next".to_owned(),
+        Kind::Number
+        | Kind::Cursor
+        | Kind::NumberedCursor
+        | Kind::TableCursor
+        | Kind::AnyCursor => "what an answer gave as next".to_owned(),
     };
     format!("<li><code>{}</code>{star}: {kind}</li>\n", field.name)
 }

@@ -78,8 +78,24 @@ async fn a_second_migration_finds_all_there_and_puts_privileges_right() -> Resul
         assert_ne!(schema(database, roles).await?, before);
         let said = migrate(&database.url(), roles, &[]).await?;
         assert_eq!(said.code, Some(0), "{}", said.stderr);
-        assert_eq!(said.stdout, "the schema is at version 6: 0 migrations installed, 0 partitions made\n");
+        assert_eq!(said.stdout, "the schema is at version 7: 0 migrations installed, 0 partitions made\n");
         same(&schema(database, roles).await?, &before)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_index_whose_build_broke_off_is_built_anew() -> Result<()> {
+    on_each_version(async |sessions| {
+        let Sessions { database, roles } = sessions;
+        let index = "indexrelid = 'core.session_audit_log_app'::regclass";
+        database.execute(&format!("UPDATE pg_index SET indisvalid = false WHERE {index}")).await?;
+        let said = migrate(&database.url(), roles, &[]).await?;
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert!(said.stderr.contains("an index was built"), "{}", said.stderr);
+        let valid = format!("SELECT indisvalid FROM pg_index WHERE {index}");
+        assert!(database.scalar::<bool>(&valid).await?);
+        Ok(())
     })
     .await
 }
@@ -95,7 +111,7 @@ async fn two_processes_at_once_install_each_step_once() -> Result<()> {
         assert_eq!((one.code, other.code), (Some(0), Some(0)), "{}{}", one.stderr, other.stderr);
         let installed =
             [&one, &other].map(|said| said.stderr.matches("a migration was installed").count());
-        assert_eq!(installed.iter().sum::<usize>(), 6, "{installed:?}");
+        assert_eq!(installed.iter().sum::<usize>(), 7, "{installed:?}");
         let partitions = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'";
         assert_eq!(database.scalar::<i64>(partitions).await?, 7);
     }
@@ -164,8 +180,8 @@ async fn a_schema_that_is_newer_or_another_is_left_alone() -> Result<()> {
     on_each_version(async |sessions| {
         let Sessions { database, roles } = sessions;
         for (change, word) in [
-            ("INSERT INTO core.migrations (version, description, checksum) VALUES (7, 'later', '')", "version 7"),
-            ("DELETE FROM core.migrations WHERE version = 7; UPDATE core.migrations SET checksum = 'x' WHERE version = 3", "migration 3"),
+            ("INSERT INTO core.migrations (version, description, checksum) VALUES (8, 'later', '')", "version 8"),
+            ("DELETE FROM core.migrations WHERE version = 8; UPDATE core.migrations SET checksum = 'x' WHERE version = 3", "migration 3"),
         ] {
             database.execute(change).await?;
             let before = schema(database, roles).await?;

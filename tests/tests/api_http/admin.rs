@@ -20,7 +20,8 @@ pub async fn scene() -> Result<(Sessions, Replica)> {
     Ok((sessions, replica))
 }
 
-async fn see(replica: &Replica, path: &str) -> Result<Answer> {
+/// What an admin sees.
+pub async fn see(replica: &Replica, path: &str) -> Result<Answer> {
     let answer = Phone::fresh().with_token(READER).get(replica, &format!("/api/v1{path}")).await?;
     anyhow::ensure!(answer.status == 200, "{path}: {}", answer.body);
     Ok(answer)
@@ -183,13 +184,14 @@ async fn sessions_are_counted_by_their_ends_and_foretold_by_their_begins() -> Re
             .await?;
     assert_eq!(before.body["sessions"], 0);
 
-    // Next hour a week ago there were three, and two weeks ago five. A month has a partition of its own.
-    let months = "SELECT core.make_partitions(now() - make_interval(days => n)) FROM unnest(ARRAY[7, 14]) AS n";
-    sessions.database.execute(months).await?;
-    let past = "INSERT INTO core.analytics_events (event_type, app, \"timestamp\")
-                SELECT 'session_group_created', 'tarot', date_trunc('hour', now()) + interval '61 minutes' - make_interval(days => week.days)
+    // Next hour a week ago there were three, and two weeks ago five. One of each week was ended, and a day later.
+    let past = "INSERT INTO core.sessions (app, title, created_at, expires_at)
+                SELECT 'tarot', number::text, at, at + interval '24 hours'
                 FROM (VALUES (7, 3), (14, 5)) AS week(days, sessions)
-                CROSS JOIN LATERAL generate_series(1, week.sessions)";
+                CROSS JOIN LATERAL (SELECT date_trunc('hour', now()) + interval '61 minutes' - make_interval(days => week.days) AS at) AS begin
+                CROSS JOIN LATERAL generate_series(1, week.sessions) AS number;
+                UPDATE core.sessions SET ended_at = expires_at WHERE title = '1'; SELECT core.fold_usage();
+                DELETE FROM core.sessions WHERE title = '2'";
     sessions.database.execute(past).await?;
     let foretold = see(&replica, "/analytics/forecast?app=tarot").await?;
     let next = &foretold.body["hours"][0];

@@ -25,14 +25,14 @@ pub const ALL: &[Operation] = &[
         ],
     ),
     operation("get", "/api/v1/analytics/tables", "The busiest tables of today (UTC).", Admin)
-        .query(&[APP, LIMIT])
-        .answers(200, &[("tables", ListOf("Table"), Never)]),
+        .query(&[APP, LIMIT, may("cursor", Kind::TableCursor)])
+        .answers(200, &[("tables", ListOf("Table"), Never), ("next", Text, Perhaps)]),
     operation("get", "/api/v1/analytics/cleanup-runs", "The newest runs of cleanup.", Admin)
-        .query(&[APP, LIMIT])
-        .answers(200, &[("runs", ListOf("Any"), Never)]),
+        .query(&[APP, LIMIT, may("cursor", Kind::NumberedCursor)])
+        .answers(200, &[("runs", ListOf("Any"), Never), ("next", Text, Perhaps)]),
     operation("get", "/api/v1/analytics/active-sessions", "Who plays now.", Admin)
-        .query(&[APP, LIMIT])
-        .answers(200, &[("groups", ListOf("ActiveGroup"), Never)]),
+        .query(&[APP, LIMIT, may("cursor", Kind::Cursor)])
+        .answers(200, &[("groups", ListOf("ActiveGroup"), Never), ("next", Text, Perhaps)]),
     operation("get", "/api/v1/analytics/pairing", "Pairings of the last 24 hours.", Admin)
         .query(&[APP])
         .answers(200, &[("hours", ListOf("PairingHour"), Never)]),
