@@ -162,11 +162,7 @@ pub async fn migrate(
     }
     for index in INDEXES {
         let built = index.build(connection).await;
-        let failed = |error: sqlx::Error| MigrationError::BuildIndex {
-            name: index.name,
-            source: error.into(),
-        };
-        if built.map_err(failed)? {
+        if built.map_err(|source| MigrationError::BuildIndex { name: index.name, source })? {
             tracing::info!(index = index.name, "an index was built");
         }
     }

@@ -1,15 +1,16 @@
 //! Indexes of tables that may be large by the time they are added: built beside those who write, and so in no
 //! transaction.
 
+use runtime::database::failure::{Failure, FailureKind};
 use sqlx::PgConnection;
 
-use super::PAUSE;
+use super::{PAUSE, TRIES};
 
 /// One of them.
 pub struct Index {
     /// Its name, for people.
     pub name: &'static str,
-    is_valid: &'static str,
+    state: &'static str,
     create: &'static str,
     drop: &'static str,
 }
@@ -18,13 +19,16 @@ macro_rules! index {
     ($name:literal, $on:literal) => {
         Index {
             name: $name,
-            is_valid: concat!(
-                "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = to_regclass('core.",
+            state: concat!(
+                "SELECT i.indisvalid, p.pid IS NOT NULL
+                 FROM pg_catalog.pg_index AS i
+                 LEFT JOIN pg_catalog.pg_stat_progress_create_index AS p ON p.index_relid = i.indexrelid
+                 WHERE i.indexrelid = to_regclass('core.",
                 $name,
                 "')"
             ),
             create: concat!("CREATE INDEX CONCURRENTLY ", $name, " ON ", $on),
-            drop: concat!("DROP INDEX CONCURRENTLY core.", $name),
+            drop: concat!("DROP INDEX CONCURRENTLY IF EXISTS core.", $name),
         }
     };
 }
@@ -35,8 +39,18 @@ pub const INDEXES: [Index; 1] = [
     index!("session_audit_log_app", "core.session_audit_log (app, id)"),
 ];
 
-/// Serialises two that build at once: "indexes" in ASCII.
-const LOCK: i64 = 0x0069_6e64_6578_6573;
+/// How `PostgreSQL` says that there is one of that name.
+const DUPLICATE: &str = "42P07";
+
+/// What there is of an index.
+enum State {
+    Nothing,
+    /// Somebody builds it.
+    Begun,
+    /// Somebody began to.
+    Broken,
+    Whole,
+}
 
 impl Index {
     /// For a script, which is one transaction.
@@ -45,41 +59,40 @@ impl Index {
     }
 
     /// Builds it where it is missing, and anew where a former build broke off. Whether it did.
-    pub async fn build(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        if self.is_valid(connection).await? == Some(true) {
-            return Ok(false);
-        }
-        sqlx::raw_sql("SET statement_timeout TO 0; SET lock_timeout TO 0")
-            .execute(&mut *connection)
-            .await?;
-        // Who waits for the other one holds no snapshot: a build waits for all that are older than it.
-        while !try_lock(connection).await? {
-            tokio::time::sleep(PAUSE).await;
-        }
-        let is_missing = match self.is_valid(connection).await? {
-            Some(true) => false,
-            Some(false) => {
-                sqlx::raw_sql(self.drop).execute(&mut *connection).await?;
-                true
+    ///
+    /// No lock of the session keeps two apart, which a pooler of transactions would lend to somebody else: whoever
+    /// gets in the way of the other one looks again.
+    pub async fn build(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
+        let mut tries = 0;
+        loop {
+            match self.state(connection).await? {
+                State::Whole => return Ok(false),
+                State::Begun => tokio::time::sleep(PAUSE).await,
+                State::Broken => {
+                    sqlx::raw_sql(self.drop).execute(&mut *connection).await?;
+                }
+                State::Nothing => {
+                    let created = sqlx::raw_sql(self.create).execute(&mut *connection).await;
+                    let Err(failure) = created.map_err(Failure::from) else { return Ok(true) };
+                    let is_met =
+                        failure.kind == FailureKind::Contention || failure.sql_state == DUPLICATE;
+                    if !is_met || tries == TRIES {
+                        return Err(failure);
+                    }
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            None => true,
-        };
-        if is_missing {
-            sqlx::raw_sql(self.create).execute(&mut *connection).await?;
         }
-        // After a failure the connection ends, and its lock with it.
-        let unlock = sqlx::query("SELECT pg_advisory_unlock($1)").bind(LOCK).persistent(false);
-        unlock.execute(connection).await?;
-        Ok(is_missing)
     }
 
-    /// Nothing where there is none.
-    async fn is_valid(&self, connection: &mut PgConnection) -> Result<Option<bool>, sqlx::Error> {
-        sqlx::query_scalar(self.is_valid).persistent(false).fetch_optional(connection).await
+    async fn state(&self, connection: &mut PgConnection) -> Result<State, sqlx::Error> {
+        let state = sqlx::query_as(self.state).persistent(false);
+        Ok(match state.fetch_optional(connection).await? {
+            None => State::Nothing,
+            Some((true, _)) => State::Whole,
+            Some((false, true)) => State::Begun,
+            Some((false, false)) => State::Broken,
+        })
     }
-}
-
-async fn try_lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK);
-    lock.persistent(false).fetch_one(connection).await
 }
