@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use runtime::database::failure::Failure;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::Notify;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
@@ -21,6 +22,9 @@ const OPENING: Duration = Duration::from_secs(10);
 /// Nobody tries to open one for so long after that failed: a database that just starts is not held up by all who wait
 /// for it, and they are told so at once.
 const REFUSED: Duration = Duration::from_millis(250);
+/// Where no new one is to be had, one of those at work is waited for so long: where the database takes fewer of them
+/// than there are places, they are enough for as much as it can do.
+const GIVEN_BACK: Duration = Duration::from_millis(100);
 /// A connection that was at work just now is there still: to ask it would be a way to the server and back for
 /// each request.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -48,6 +52,7 @@ pub struct Connections {
     prepare: Option<&'static str>,
     /// The one that worked last on top.
     resting: Mutex<Vec<Resting>>,
+    given: Notify,
     refused_at: Mutex<Option<Instant>>,
     began_at: Mutex<Option<Instant>>,
 }
@@ -64,6 +69,7 @@ impl Connections {
             options: options.statement_cache_capacity(STATEMENTS_KEPT),
             prepare,
             resting: Mutex::default(),
+            given: Notify::new(),
             refused_at: Mutex::default(),
             began_at: Mutex::default(),
         }
@@ -72,8 +78,15 @@ impl Connections {
     /// One that is there, or else a new one.
     pub async fn take(&self) -> Result<Connection, sqlx::Error> {
         loop {
-            let Some(Resting { mut connection, since }) = lock(&self.resting).pop() else {
-                return self.open().await;
+            let resting = lock(&self.resting).pop();
+            let Resting { mut connection, since } = match resting {
+                Some(resting) => resting,
+                None => match self.open().await {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) => {
+                        timeout(GIVEN_BACK, self.given_back()).await.map_err(|_| error)?
+                    }
+                },
             };
             if since.elapsed() < TRUSTED {
                 return Ok(connection);
@@ -83,6 +96,15 @@ impl Connections {
                 Ok(Err(_)) => {}
                 // The others have rested for longer, and each of them would be waited for as long.
                 Err(_) => lock(&self.resting).clear(),
+            }
+        }
+    }
+
+    async fn given_back(&self) -> Resting {
+        loop {
+            self.given.notified().await;
+            if let Some(resting) = lock(&self.resting).pop() {
+                return resting;
             }
         }
     }
@@ -112,6 +134,7 @@ impl Connections {
     pub fn give(&self, connection: Connection) {
         if connection.opened.elapsed() < LIFETIME {
             lock(&self.resting).push(Resting { connection, since: Instant::now() });
+            self.given.notify_one();
         }
     }
 
