@@ -76,7 +76,8 @@ async fn missing(sessions: &Sessions, acknowledged: &[String]) -> Result<i64> {
 async fn a_server_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Result<()> {
     let (sessions, doomed) = scene().await?;
     let (doomed, other) = (Arc::new(doomed), Arc::new(Replica::start(&sessions).await?));
-    let (load, workers) = Load::start(&[Arc::clone(&doomed), Arc::clone(&other)]);
+    let third = Arc::new(Replica::start(&sessions).await?);
+    let (load, workers) = Load::start(&[Arc::clone(&doomed), Arc::clone(&other), third]);
     wait::until("some sessions to be there", Duration::from_mins(1), async || {
         Ok((lock(&load.acknowledged).len() >= 60).then_some(()))
     })
