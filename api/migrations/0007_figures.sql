@@ -51,7 +51,8 @@ CREATE TABLE core.usage_by_user (
   participant_minutes numeric NOT NULL,
   PRIMARY KEY (user_id, ended_hour, app, peak_participants)
 );
-CREATE INDEX usage_by_user_ended ON core.usage_by_user (ended_hour, app);
+-- With all that is asked of the users of a period, whose rows lie anywhere.
+CREATE INDEX usage_by_user_ended ON core.usage_by_user (ended_hour, app) INCLUDE (user_id, sessions);
 CREATE TABLE core.usage_by_hour (
   ended_hour timestamptz,
   app text,
@@ -377,31 +378,25 @@ BEGIN
     GROUP BY session_minutes
     HAVING sum(sessions) > 0
   ), users AS (
-    SELECT user_id
+    -- Of the hours of both periods all but the one in which the one begins and the other ends.
+    SELECT
+      COALESCE(sum(sessions) FILTER (WHERE is_before), 0) > 0 AS came_before,
+      COALESCE(sum(sessions) FILTER (WHERE NOT is_before), 0) > 0 AS came
     FROM (
-      SELECT user_id, sessions
+      SELECT user_id, sessions, ended_hour < whole_before.last AS is_before
       FROM core.usage_by_user
-      WHERE ended_hour >= whole.first AND ended_hour < whole.last AND app = ANY (apps)
+      WHERE ended_hour >= whole_before.first AND ended_hour < whole.last
+        AND NOT (ended_hour >= whole_before.last AND ended_hour < whole.first)
+        AND app = ANY (apps)
       UNION ALL
-      SELECT user_id, sessions
+      SELECT user_id, sessions, false
       FROM beside
-    ) AS parts
-    WHERE user_id <> ''
-    GROUP BY user_id
-    HAVING sum(sessions) > 0
-  ), before AS (
-    SELECT user_id
-    FROM (
-      SELECT user_id, sessions
-      FROM core.usage_by_user
-      WHERE ended_hour >= whole_before.first AND ended_hour < whole_before.last AND app = ANY (apps)
       UNION ALL
-      SELECT user_id COLLATE "C", sessions
+      SELECT user_id COLLATE "C", sessions, true
       FROM core.usage_beside_sums(before_time, from_time, whole_before.first, whole_before.last, apps)
     ) AS parts
     WHERE user_id <> ''
     GROUP BY user_id
-    HAVING sum(sessions) > 0
   )
   SELECT
     total.sessions,
@@ -420,9 +415,9 @@ BEGIN
       WHERE sessions > 0 AND sessions = (SELECT max(sessions) FROM hours)
     ),
     (
-      SELECT round(100.0 * count(users.user_id) / NULLIF(count(*), 0), 2)
-      FROM before
-      LEFT JOIN users USING (user_id)
+      SELECT round(100.0 * count(*) FILTER (WHERE came) / NULLIF(count(*), 0), 2)
+      FROM users
+      WHERE came_before
     )
   FROM total;
 END $$;
