@@ -377,23 +377,36 @@ BEGIN
     ) AS parts
     GROUP BY session_minutes
     HAVING sum(sessions) > 0
+  ), beside_before AS MATERIALIZED (
+    SELECT user_id COLLATE "C" AS user_id, sessions
+    FROM core.usage_beside_sums(before_time, from_time, whole_before.first, whole_before.last, apps)
+  ), before AS (
+    SELECT
+      EXISTS (
+        SELECT
+        FROM core.usage_by_user
+        WHERE ended_hour >= whole_before.first AND ended_hour < whole_before.last AND app = ANY (apps)
+      ) OR EXISTS (SELECT FROM beside_before) AS anybody
   ), users AS (
-    -- Of the hours of both periods all but the one in which the one begins and the other ends.
     SELECT
       COALESCE(sum(sessions) FILTER (WHERE is_before), 0) > 0 AS came_before,
       COALESCE(sum(sessions) FILTER (WHERE NOT is_before), 0) > 0 AS came
     FROM (
-      SELECT user_id, sessions, ended_hour < whole_before.last AS is_before
+      SELECT user_id, sessions, true AS is_before
       FROM core.usage_by_user
-      WHERE ended_hour >= whole_before.first AND ended_hour < whole.last
-        AND NOT (ended_hour >= whole_before.last AND ended_hour < whole.first)
-        AND app = ANY (apps)
+      WHERE ended_hour >= whole_before.first AND ended_hour < whole_before.last AND app = ANY (apps)
+      UNION ALL
+      SELECT user_id, sessions, true
+      FROM beside_before
+      UNION ALL
+      -- Where nobody came before, nobody came again.
+      SELECT user_id, sessions, false
+      FROM core.usage_by_user
+      WHERE (SELECT anybody FROM before)
+        AND ended_hour >= whole.first AND ended_hour < whole.last AND app = ANY (apps)
       UNION ALL
       SELECT user_id, sessions, false
       FROM beside
-      UNION ALL
-      SELECT user_id COLLATE "C", sessions, true
-      FROM core.usage_beside_sums(before_time, from_time, whole_before.first, whole_before.last, apps)
     ) AS parts
     WHERE user_id <> ''
     GROUP BY user_id
