@@ -22,7 +22,7 @@ pub mod sessions;
 mod statement;
 mod work;
 
-pub use work::{Database, Pool, Work, timed_out};
+pub use work::{Database, Pool, Work, in_time};
 
 /// Statements of the server, by the module that runs them. Those of `migrate` are in its own script.
 type Statements = &'static [(&'static str, &'static [&'static str])];

@@ -7,12 +7,12 @@ use std::time::Duration;
 use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{billing, partitions, timed_out};
+use crate::db::{billing, in_time, partitions};
 use crate::state::App;
 
 /// Partitions are made three days ahead: plenty of tries.
 const PERIOD: Duration = Duration::from_hours(1);
-/// How long either may take: a host that is gone without a farewell would be waited for for ever.
+/// How long either may take.
 const LONGEST: Duration = Duration::from_mins(1);
 /// Between two sums: what is in none yet is read line by line. Also after a failure.
 const SOON: Duration = Duration::from_mins(1);
@@ -28,7 +28,7 @@ pub async fn keep(app: Arc<App>, ended: CancellationToken) {
 
 async fn keep_partitions(app: &App) {
     loop {
-        let pause = match in_time(make(app)).await {
+        let pause = match in_time(LONGEST, make(app)).await {
             Ok(0) => PERIOD,
             Ok(made) => {
                 tracing::info!(made, "partitions were made");
@@ -44,10 +44,6 @@ async fn keep_partitions(app: &App) {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(LONGEST, work).await.map_err(timed_out)?
-}
-
 async fn make(app: &App) -> Result<i32, sqlx::Error> {
     let mut work = app.database.begin_patiently().await?;
     let made = partitions::make(work.connection()).await?;
@@ -57,7 +53,7 @@ async fn make(app: &App) -> Result<i32, sqlx::Error> {
 
 async fn keep_sums(app: &App) {
     loop {
-        if let Err(error) = in_time(fold(app)).await {
+        if let Err(error) = in_time(LONGEST, fold(app)).await {
             let error = Failure::from(error);
             tracing::error!(%error, "what was used could not be summed up, trying again");
         }

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-pub use self::connections::timed_out;
-use self::connections::{Connection, Connections, SIGN};
+pub use self::connections::in_time;
+use self::connections::{Connection, Connections, SIGN, timed_out};
 
 /// All of them, for the lists in [`super`].
 pub const STATEMENTS: &[&str] = &[NOW];

@@ -10,7 +10,7 @@ use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Work, presence, timed_out};
+use crate::db::{Work, in_time, presence};
 use crate::presence::Beat;
 use crate::state::App;
 
@@ -75,22 +75,17 @@ impl Pace<'_> {
 }
 
 async fn round(app: &App, pace: &Pace<'_>) -> Result<(), sqlx::Error> {
-    in_time(report(app)).await?;
+    in_time(LONGEST, report(app)).await?;
     // First what has to be in time.
     for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
-        let asked = in_time(ask(app, asked_for)).await?;
+        let asked = in_time(LONGEST, ask(app, asked_for)).await?;
         pace.breathe(asked).await;
     }
     for beats in app.presence.beats().chunks(MOST_BEATS) {
-        let begun = in_time(write(app, beats)).await?;
+        let begun = in_time(LONGEST, write(app, beats)).await?;
         pace.breathe(begun).await;
     }
     Ok(())
-}
-
-/// A host that is gone without a farewell would be waited for until the end.
-async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(LONGEST, work).await.map_err(timed_out)?
 }
 
 /// Begins work. While all connections are at work, what is believed stays so.

@@ -175,6 +175,15 @@ async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(
     Ok(())
 }
 
+/// Work that no client waits for, for so long at the most: a host that is gone without a farewell would be waited for
+/// for ever.
+pub async fn in_time<T>(
+    longest: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(longest, work).await.map_err(timed_out)?
+}
+
 /// What nobody answered in time.
 pub fn timed_out(_: Elapsed) -> sqlx::Error {
     io::Error::from(io::ErrorKind::TimedOut).into()
