@@ -27,7 +27,7 @@ use crate::controller::watch::Caches;
 
 pub use cron_job::{ObservedCronJob, Ownership};
 pub use job::{Ending, ObservedJob, Role, Verdict};
-pub use pod::{Container, ObservedPod, Termination};
+pub use pod::{Container, ObservedPod, REPORT_PATIENCE, Termination};
 pub use stuck::{Cause, Stuck, StuckJob};
 
 /// So many UIDs of Jobs that were counted and are likely gone are kept: to drop each at once would

@@ -6,17 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use policy::{PlanStatus, PreflightProblem, PreflightReport, RulePlan};
 
 use crate::controller::observe::{
-    Container, ObservedJob, ObservedPod, Termination, Verdict as JobVerdict,
+    Container, ObservedJob, ObservedPod, REPORT_PATIENCE, Termination, Verdict as JobVerdict,
 };
 use crate::controller::publish::words::cut;
 use crate::controller::validate::ValidPolicy;
 
-/// A pod's last word may reach us after its Job's: so long it is waited for.
-const REPORT_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Of `pgsweep plan`: all is well; a guard would stop a run; the database is away.
 const EXIT_DONE: i32 = 0;
 const EXIT_GUARD: i32 = 3;

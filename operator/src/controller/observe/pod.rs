@@ -1,11 +1,14 @@
 //! What is known of a pod of a Job: only what its container says.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
 use policy::{CONTAINER, LABEL_POLICY, PolicyName};
 
 use crate::controller::index::{Digest, Entry};
 
+/// A pod's last word may reach us after its Job's: so long it is waited for. Longer than a list that
+/// an API server under load is slow with; whatever waits is told late, what does not is lost.
+pub const REPORT_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// Kubelet's reason for the end of a container that it lost sight of: what it then says is its own
 /// word, and no report.
 const LOST_SIGHT: &str = "ContainerStatusUnknown";

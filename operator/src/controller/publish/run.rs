@@ -8,7 +8,7 @@ mod conclusion;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use policy::{
     EarlierRun, PolicyName, RuleOutcome, RunReport, RunResult, RunStatus, StopReason, Totals,
     reason,
@@ -16,11 +16,9 @@ use policy::{
 
 use super::words;
 use crate::controller::observe::{
-    Container, Ending, ObservedJob, ObservedPod, Termination, Verdict,
+    Container, Ending, ObservedJob, ObservedPod, REPORT_PATIENCE, Termination, Verdict,
 };
 
-/// A pod's last word may reach us after its Job's: so long it is waited for.
-const REPORT_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// The longest message of a run; nobody reads more.
 const LONGEST_MESSAGE: usize = 4096;
 

@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use policy::{Mode, PreflightReport};
 
 use super::*;
@@ -131,7 +132,7 @@ fn a_late_pod_is_waited_for() {
     let mut observed = preflighted(0, Some(&preflight_report()));
     observed.pods.clear();
     observed.now = examples::now() - SignedDuration::from_secs(595);
-    assert_eq!(check(&observed), Verdict::AwaitReport(Duration::from_secs(5)));
+    assert_eq!(check(&observed), Verdict::AwaitReport(Duration::from_secs(25)));
     observed.preflights = vec![Arc::new(preflight_job())];
     assert_eq!(check(&observed), Verdict::UnderWay);
 }

@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use policy::{ActionKind, Mode};
 
 use super::*;
@@ -181,10 +182,10 @@ fn a_report_that_is_late_is_waited_for_and_not_for_ever() {
     };
     let open = pod("j1", Container::Running);
     let closed = ended_pod("j1", 0, "");
-    assert_eq!(waits(&ended("j1", 3, ""), &[]), Some(7));
-    assert_eq!(waits(&ended("j1", 3, ""), &[open.clone(), closed.clone()]), Some(7));
-    assert_eq!(waits(&ended("j1", 10, ""), &[open]), None);
-    assert_eq!(waits(&ended("j1", 10, ""), &[]), None);
+    assert_eq!(waits(&ended("j1", 3, ""), &[]), Some(27));
+    assert_eq!(waits(&ended("j1", 3, ""), &[open.clone(), closed.clone()]), Some(27));
+    assert_eq!(waits(&ended("j1", 30, ""), &[open]), None);
+    assert_eq!(waits(&ended("j1", 30, ""), &[]), None);
     // It has said its last word, though that is empty.
     assert_eq!(waits(&ended("j1", 0, ""), &[closed]), None);
     assert_eq!(court(&[])(&job("j1")), None);
@@ -298,10 +299,10 @@ fn a_pod_that_outlives_its_job_is_waited_for_as_long_as_it_may_take() {
     };
     let deleted = job("j1").ended_by(Verdict::Deleted);
     let lost = job("j1").ended_by(Verdict::Lost { likely_succeeded: false });
-    assert_eq!(waits(&deleted, Some(60)), Some(70));
-    assert_eq!(waits(&deleted, None), Some(10));
-    assert_eq!(waits(&deleted, Some(-10)), None);
-    assert_eq!(waits(&lost, Some(20)), Some(30));
+    assert_eq!(waits(&deleted, Some(60)), Some(90));
+    assert_eq!(waits(&deleted, None), Some(30));
+    assert_eq!(waits(&deleted, Some(-30)), None);
+    assert_eq!(waits(&lost, Some(20)), Some(50));
     assert_eq!(waits(&lost, None), None);
 }
 

@@ -111,7 +111,7 @@ fn a_late_report_is_waited_for_before_the_run_is_counted() {
     observed.jobs = vec![Arc::new(ended("j1", 4, ""))];
     let waiting = told(&observed);
     assert!(waiting.runs.is_empty() && waiting.status.counted_jobs.is_empty());
-    assert_eq!(waiting.look_again, Duration::from_secs(6));
+    assert_eq!(waiting.look_again, Duration::from_secs(26));
     observed.pods = vec![ended_pod("j1", 0, &report("j1", RunResult::Succeeded))];
     assert_eq!(told(&observed).status.last_run.expect("a run").rows_affected, 1204);
 }
