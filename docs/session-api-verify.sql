@@ -63,7 +63,8 @@ BEGIN
     'sessions_user_over',
     'sessions_unreckoned',
     'sessions_created',
-    'sessions_removed'
+    'sessions_removed',
+    'session_audit_log_app'
   ]) AS wanted
   WHERE NOT EXISTS (
     SELECT FROM pg_index
@@ -97,10 +98,13 @@ BEGIN
   SELECT string_agg(name || ' on ' || relation, ', ') INTO missing
   FROM (VALUES
     ('core.sessions', 'keep_session'),
+    ('core.sessions', 'begin_again'),
+    ('core.sessions', 'tell_of_code'),
     ('core.sessions', 'archive_session'),
     ('core.sessions', 'refuse_truncate'),
     ('core.sessions', 'count_session'),
     ('core.sessions', 'count_new_session'),
+    ('core.session_archive', 'refuse_truncate'),
     ('core.session_archive', 'count_archived'),
     ('core.session_archive', 'count_new_archived'),
     ('core.session_participants', 'refuse_truncate'),

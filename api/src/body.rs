@@ -64,6 +64,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
                 Problem::new(Code::RequestMalformed)
             }
         })?;
+        // Where every field may be missing, so may the body.
+        if bytes.is_empty() {
+            return Ok(Self::of(Map::new()));
+        }
         if !is_json {
             return Err(Problem::new(Code::MediaTypeUnsupported));
         }

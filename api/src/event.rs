@@ -176,23 +176,28 @@ pub struct Actor {
     pub kind: &'static str,
     /// The participant, or the id of the admin's key; nobody yet where a code was tried.
     pub id: Option<String>,
-    /// The network, shortened.
-    pub network: String,
+    /// The network, shortened; none where nothing is known of it.
+    pub network: Option<String>,
 }
 
 impl Actor {
     /// Somebody in a session.
     pub fn participant(id: Uuid, client: Client) -> Self {
-        Self { kind: "participant", id: Some(id.to_string()), network: client.prefix() }
+        Self { kind: "participant", id: Some(id.to_string()), network: Some(client.prefix()) }
+    }
+
+    /// Somebody in a session of whom it is only known that they were heard of.
+    pub fn unseen(id: Uuid) -> Self {
+        Self { kind: "participant", id: Some(id.to_string()), network: None }
     }
 
     /// Somebody who runs the service, by the id of their key.
     pub fn admin(id: String, client: Client) -> Self {
-        Self { kind: "admin", id: Some(id), network: client.prefix() }
+        Self { kind: "admin", id: Some(id), network: Some(client.prefix()) }
     }
 
     /// Somebody who is in none.
     pub fn nobody(client: Client) -> Self {
-        Self { kind: "system", id: None, network: client.prefix() }
+        Self { kind: "system", id: None, network: Some(client.prefix()) }
     }
 }

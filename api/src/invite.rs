@@ -18,9 +18,6 @@ use crate::problem::{Code, Problem};
 use crate::session::Session;
 use crate::token::{self, Token};
 
-/// A session in which nobody was for so long takes nobody in by a link.
-const SILENCE: SignedDuration = SignedDuration::from_hours(1);
-
 /// An invite and what it leads to.
 #[derive(Clone, Debug)]
 pub struct Invite {
@@ -33,10 +30,11 @@ pub struct Invite {
 }
 
 impl Invite {
-    /// Goes on where somebody can be let in.
-    pub fn open(&self, now: Timestamp) -> Result<(), Problem> {
-        if now.duration_since(self.seen_at) > SILENCE {
-            return Err(Problem::new(Code::InviteExpired));
+    /// Goes on where somebody can be let in: a session in which nobody was for longer than that takes nobody in by
+    /// a link.
+    pub fn open(&self, now: Timestamp, timeout: SignedDuration) -> Result<(), Problem> {
+        if now.duration_since(self.seen_at) > timeout {
+            return Err(Problem::new(Code::InviteExpired).detail(expired(timeout)));
         }
         let over = |_| Problem::new(Code::SessionNotFound);
         self.session.live(now, StatusCode::NOT_FOUND).map_err(over)
@@ -64,6 +62,20 @@ impl Invite {
         }
         Ok(())
     }
+}
+
+/// The text of the requirement, with the time that holds here.
+fn expired(timeout: SignedDuration) -> String {
+    let seconds = timeout.as_secs();
+    let (count, unit) = match seconds {
+        _ if seconds % 3600 == 0 => (seconds / 3600, "hour"),
+        _ if seconds % 60 == 0 => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!(
+        "This invitation link has expired. Sessions become inactive after {count} {unit}{plural} of no activity."
+    )
 }
 
 /// The token of a path. What cannot be one leads to no session.
@@ -95,7 +107,9 @@ mod tests {
             session: session(),
             seen_at: at("2026-01-01T11:00:00Z"),
         };
-        let code = |invite: &Invite| invite.open(noon).err().map(|problem| problem.code());
+        let code = |invite: &Invite| {
+            invite.open(noon, SignedDuration::from_hours(1)).err().map(|problem| problem.code())
+        };
         assert_eq!(code(&invite()), None, "an hour is not more than an hour");
         let silent = Invite { seen_at: at("2026-01-01T10:59:59Z"), ..invite() };
         assert_eq!(code(&silent), Some(Code::InviteExpired));

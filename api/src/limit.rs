@@ -1,5 +1,7 @@
 //! Limits: so many tries of something in so long, over all replicas, and how an answer says what is left.
 
+use std::time::Instant;
+
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
@@ -34,23 +36,42 @@ fn whole_seconds(wait: f64) -> u64 {
 }
 
 /// There is no try left for so many seconds.
-pub fn quota(limit: Limit, wait: f64) -> Problem {
+fn quota(limit: Limit, wait: f64) -> Problem {
     let seconds = whole_seconds(wait).max(1);
     Problem::quota(limit.name, seconds)
         .header(POLICY, policy(limit))
         .header(LEFT, left(limit, 0, seconds))
 }
 
+/// By what a limit knows somebody or something.
+pub fn key(limit: Limit, whose: &str) -> String {
+    format!("{}:{whose}", limit.name)
+}
+
+/// Turns away who was just told to wait: a flood reaches no database.
+pub fn guard(app: &App, limit: Limit, whose: &str) -> Result<(), Problem> {
+    match app.blocked.seconds_left(&key(limit, whose), Instant::now()) {
+        Some(wait) => Err(denied(app, limit, wait)),
+        None => Ok(()),
+    }
+}
+
 /// Takes a try of somebody or something; where none is left, the problem says when one will be.
 pub async fn take(app: &App, work: &mut Work, limit: Limit, whose: &str) -> Result<Try, Problem> {
-    let key = format!("{}:{whose}", limit.name);
+    let key = key(limit, whose);
     match rate_limits::reserve(work.connection(), &key, limit).await? {
         Reserved::Taken(taken) => Ok(taken),
         Reserved::Denied(wait) => {
-            app.metrics.limited(limit.name);
-            Err(quota(limit, wait))
+            app.blocked.block(key, wait, Instant::now());
+            Err(denied(app, limit, wait))
         }
     }
+}
+
+/// No try is left.
+pub fn denied(app: &App, limit: Limit, wait: f64) -> Problem {
+    app.metrics.limited(limit.name);
+    quota(limit, wait)
 }
 
 /// Says in an answer what is left after a try.
@@ -76,6 +97,8 @@ fn headers(limit: Limit, taken: &Try) -> [(HeaderName, String); 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use axum::http::StatusCode;
     use axum::response::IntoResponse as _;
 

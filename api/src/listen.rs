@@ -1,5 +1,6 @@
 //! The sockets: how many at once, how long a head may take, and how all of it ends in order.
 
+pub mod files;
 mod heads;
 mod places;
 
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use self::heads::{Heads, Turns};
-use self::places::{Places, Rest};
+use self::places::Places;
 use crate::client::Peer;
 use crate::metrics::Metrics;
 
@@ -34,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_HEAD: usize = 32 * 1024;
 /// How many at once wait for a place, or are told that there is none. More wait in the queue of the system.
 const MOST_WAITING: usize = 64;
-/// How long it may take to tell a client that there is no place.
+/// How long it may take to tell a client that there is no place, or another one that it has lost its own.
 const REFUSAL: Duration = Duration::from_secs(2);
 
 /// A socket, and what is behind it.
@@ -71,11 +72,11 @@ pub async fn serve(door: Door, ended: CancellationToken, patience: Duration) -> 
                 let peer = Peer(address.ip());
                 let client = metrics.as_ref().map(Metrics::connected);
                 let (places, router, full) = (Arc::clone(&places), router.clone(), full.clone());
-                let ended = ended.child_token();
+                let ended = ended.clone();
                 tasks.spawn(async move {
                     if let Some(place) = places.take().await {
                         drop(waits);
-                        converse(stream, peer, router, places.rest(ended.clone()), ended).await;
+                        converse(stream, peer, router, &places, &ended).await;
                         drop(place);
                     } else {
                         // Whoever is slow to ask is not told.
@@ -87,6 +88,7 @@ pub async fn serve(door: Door, ended: CancellationToken, patience: Duration) -> 
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
+                places.end_longest();
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -107,9 +109,11 @@ async fn converse(
     stream: TcpStream,
     peer: Peer,
     router: Router,
-    rest: Arc<Rest>,
-    ended: CancellationToken,
+    places: &Arc<Places>,
+    ended: &CancellationToken,
 ) {
+    let evicted = ended.child_token();
+    let rest = places.rest(evicted.clone());
     // Small answers are not held back for more to come; where that cannot be set they are a little late.
     let _ = stream.set_nodelay(true);
     let turns = Turns::default();
@@ -128,12 +132,18 @@ async fn converse(
     let mut connection = std::pin::pin!(http().serve_connection(TokioIo::new(stream), service));
     let ended_by_client = tokio::select! {
         _ = connection.as_mut() => true,
-        () = ended.cancelled() => false,
+        () = evicted.cancelled() => false,
     };
-    if !ended_by_client {
-        connection.as_mut().graceful_shutdown();
-        // A client that breaks off has nobody to be told so.
+    if ended_by_client {
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    // A client that breaks off has nobody to be told so.
+    if ended.is_cancelled() {
         let _ = connection.await;
+    } else {
+        // Somebody waits for its place, and it may rest because nobody reads its answer.
+        let _ = tokio::time::timeout(REFUSAL, connection).await;
     }
 }
 

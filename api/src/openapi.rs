@@ -6,6 +6,9 @@ mod kind;
 mod operations;
 mod page;
 
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -207,8 +210,7 @@ impl Operation {
                 schema["then"] =
                     json!({"properties": {needs.name: needs.schema()}, "required": [needs.name]});
             }
-            shown["requestBody"] =
-                json!({"required": true, "content": {"application/json": {"schema": schema}}});
+            shown["requestBody"] = json!({"required": fields.iter().any(|field| field.is_required), "content": {"application/json": {"schema": schema}}});
         }
         shown
     }
@@ -284,12 +286,14 @@ pub fn document() -> Value {
 
 /// `GET /openapi.json`
 pub async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document().to_string()).into_response()
+    static PAGE: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
+    ([(header::CONTENT_TYPE, "application/json")], PAGE.clone()).into_response()
 }
 
 /// `GET /docs`
 pub async fn docs() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page::page()).into_response()
+    static PAGE: LazyLock<Bytes> = LazyLock::new(|| page::page().into());
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE.clone()).into_response()
 }
 
 #[cfg(test)]

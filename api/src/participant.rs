@@ -6,7 +6,7 @@ pub mod leave;
 pub mod ready;
 
 use axum::http::HeaderMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -20,9 +20,8 @@ use crate::token::Token;
 /// As many can be in one session.
 pub const MOST: i32 = 64;
 
-/// Silent for so long, one is away; and then gone.
-const AWAY_SECONDS: i64 = 45;
-const GONE_SECONDS: i64 = 5 * 60;
+/// Silent for so long, one is gone: cleanup marks them then.
+const GONE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Somebody in a session.
 #[derive(Clone, Debug)]
@@ -66,12 +65,12 @@ pub enum Access {
 }
 
 impl Participant {
-    /// What the others see.
-    pub fn shown(&self, now: Timestamp) -> Value {
-        let silent = now.duration_since(self.last_seen_at).as_secs();
-        let presence = if self.is_disconnected || silent >= GONE_SECONDS {
+    /// What the others see. Who lets more than half a heartbeat pass after the one that was due is away.
+    pub fn shown(&self, now: Timestamp, heartbeat: SignedDuration) -> Value {
+        let silent = now.duration_since(self.last_seen_at);
+        let presence = if self.is_disconnected || silent >= GONE {
             "disconnected"
-        } else if silent >= AWAY_SECONDS {
+        } else if silent >= heartbeat * 3 / 2 {
             "away"
         } else {
             "online"
@@ -164,11 +163,11 @@ mod tests {
                 role: "host".to_owned(),
                 ready: false,
                 joined_at: noon,
-                last_seen_at: noon - jiff::SignedDuration::from_secs(seconds),
+                last_seen_at: noon - SignedDuration::from_secs(seconds),
                 is_disconnected,
                 has_left: false,
             };
-            participant.shown(noon)["presence"].clone()
+            participant.shown(noon, SignedDuration::from_secs(30))["presence"].clone()
         };
         let seen = [0, 44, 45, 299, 300].map(|seconds| presence(seconds, false));
         assert_eq!(seen, ["online", "online", "away", "away", "disconnected"]);

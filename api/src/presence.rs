@@ -7,7 +7,7 @@
 
 pub mod round;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,18 @@ use uuid::Uuid;
 pub const BELIEVED: Duration = Duration::from_secs(5);
 /// How long it is good at the most, while there is too much to do to ask again.
 const PROLONGED: Duration = Duration::from_secs(20);
-/// Two heartbeats and a half: whoever is silent for longer has to be asked for anew.
-const REMEMBERED: Duration = Duration::from_secs(75);
 /// About 20 MB. Beyond that a heartbeat is written by itself.
 const MOST: usize = 100_000;
 
 /// The hash of a token.
-type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// Tokens of participants who were heard of here.
-#[derive(Default)]
-pub struct Presence(Mutex<HashMap<Hash, Known>>);
+pub struct Presence {
+    known: Mutex<HashMap<Hash, Known>>,
+    /// Two heartbeats and a half: whoever is silent for longer has to be asked for anew.
+    remembered: Duration,
+}
 
 /// What the database said, and when its holder was last heard of.
 #[derive(Clone, Copy)]
@@ -53,9 +54,23 @@ pub struct Beat {
     pub at: Instant,
 }
 
+/// What the database says of somebody whose session lives and who has not left it.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// For how long the session lives.
+    pub left: Duration,
+    /// Since when they are marked as gone, if they are.
+    pub gone_for: Option<Duration>,
+}
+
 impl Presence {
+    /// Nobody so far; each is to be heard of so often.
+    pub fn new(interval: Duration) -> Self {
+        Self { known: Mutex::default(), remembered: interval * 5 / 2 }
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<Hash, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody was heard of. Whether that was all: otherwise the database has to be asked.
@@ -125,24 +140,37 @@ impl Presence {
     /// Those to ask the database for; the silent are forgotten.
     pub fn remembered(&self, now: Instant) -> Vec<Uuid> {
         let mut known = self.known();
-        known.retain(|_, known| now.duration_since(known.heard_at) < REMEMBERED);
+        known.retain(|_, known| now.duration_since(known.heard_at) < self.remembered);
         known.values().map(|known| known.participant).collect()
     }
 
-    /// The database said at `asked` of each of these for how long their token is good; of the others that
-    /// were asked for, that it is not.
-    pub fn refresh(&self, asked_for: &[Uuid], good: &HashMap<Uuid, Duration>, asked: Instant) {
-        let asked_for: std::collections::HashSet<_> = asked_for.iter().collect();
-        self.known().retain(|_, known| {
+    /// The database said at `asked` how each of these stands; of the others that were asked for, that their token is
+    /// not good. Who is marked as gone is asked for with the next heartbeat; of those who had one since it gives the tokens.
+    pub fn refresh(
+        &self,
+        asked_for: &[Uuid],
+        standings: &HashMap<Uuid, Standing>,
+        asked: Instant,
+    ) -> Vec<Hash> {
+        let asked_for: HashSet<_> = asked_for.iter().collect();
+        let mut returned = Vec::new();
+        self.known().retain(|hash, known| {
             if !asked_for.contains(&known.participant) {
                 return true;
             }
-            let Some(left) = good.get(&known.participant) else { return false };
+            let Some(standing) = standings.get(&known.participant) else { return false };
+            if let Some(gone_for) = standing.gone_for {
+                if asked.duration_since(known.heard_at) < gone_for {
+                    returned.push(*hash);
+                }
+                return false;
+            }
             known.asked_at = asked;
             known.believed_until = asked + BELIEVED;
-            known.over_at = asked + *left;
+            known.over_at = asked + standing.left;
             true
         });
+        returned
     }
 
     /// There is too much to do to ask again in time: if each heartbeat asked by itself then, it would never be less.
@@ -167,19 +195,26 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn presence() -> Presence {
+        Presence::new(seconds(30))
+    }
+
+    fn good(left: Duration) -> HashMap<Uuid, Standing> {
+        HashMap::from([(SOMEBODY, Standing { left, gone_for: None })])
+    }
+
     #[test]
     fn a_token_is_believed_for_a_moment_for_its_own_session_and_while_that_lives() {
-        let (presence, now) = (Presence::default(), Instant::now());
+        let (presence, now) = (presence(), Instant::now());
         assert!(!presence.beat(&HASH, SESSION, now), "nobody was asked");
         assert!(presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now));
         assert!(presence.beat(&HASH, SESSION, now + seconds(4)));
         assert!(!presence.beat(&HASH, Uuid::from_u128(9), now));
         assert!(!presence.beat(&HASH, SESSION, now + BELIEVED));
 
-        let good = HashMap::from([(SOMEBODY, HOUR)]);
-        presence.refresh(&[SOMEBODY], &good, now + seconds(4));
+        presence.refresh(&[SOMEBODY], &good(HOUR), now + seconds(4));
         assert!(presence.beat(&HASH, SESSION, now + seconds(8)));
-        presence.refresh(&[SOMEBODY], &HashMap::from([(SOMEBODY, seconds(1))]), now + seconds(8));
+        presence.refresh(&[SOMEBODY], &good(seconds(1)), now + seconds(8));
         assert!(!presence.beat(&HASH, SESSION, now + seconds(9)), "it is over at that very moment");
         presence.refresh(&[], &HashMap::new(), now);
         assert_eq!(presence.remembered(now).len(), 1, "nobody asked for it");
@@ -189,7 +224,7 @@ mod tests {
 
     #[test]
     fn in_a_crowd_a_token_is_believed_for_longer_and_not_for_ever() {
-        let (presence, now) = (Presence::default(), Instant::now());
+        let (presence, now) = (presence(), Instant::now());
         presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
         presence.prolong(now + seconds(4));
         assert!(presence.beat(&HASH, SESSION, now + seconds(8)));
@@ -205,7 +240,7 @@ mod tests {
 
     #[test]
     fn whoever_ends_or_leaves_here_is_forgotten_at_once_and_the_silent_later() {
-        let (presence, now) = (Presence::default(), Instant::now());
+        let (presence, now) = (presence(), Instant::now());
         let learn = || presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
         for forget in [|p: &Presence| p.forget(SOMEBODY), |p: &Presence| p.forget_session(SESSION)]
         {
@@ -215,12 +250,27 @@ mod tests {
         }
         learn();
         assert_eq!(presence.remembered(now + seconds(74)), [SOMEBODY]);
-        assert!(presence.remembered(now + REMEMBERED).is_empty());
+        assert!(presence.remembered(now + seconds(75)).is_empty());
+    }
+
+    #[test]
+    fn who_is_marked_as_gone_has_come_back_where_a_heartbeat_came_after_the_mark() {
+        let (presence, now) = (presence(), Instant::now());
+        let gone = |seconds| {
+            let gone_for = Some(Duration::from_secs(seconds));
+            HashMap::from([(SOMEBODY, Standing { left: HOUR, gone_for })])
+        };
+        for (marked_before, returned) in [(2, 0), (3, 0), (4, 1)] {
+            presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
+            let told = presence.refresh(&[SOMEBODY], &gone(marked_before), now + seconds(3));
+            assert_eq!(told.len(), returned, "{marked_before}");
+            assert!(!presence.beat(&HASH, SESSION, now + seconds(3)), "it is asked for");
+        }
     }
 
     #[test]
     fn a_beat_is_to_be_written_until_it_is() {
-        let (presence, now) = (Presence::default(), Instant::now());
+        let (presence, now) = (presence(), Instant::now());
         presence.learn(HASH, (SESSION, SOMEBODY), HOUR, now);
         let first = presence.beats();
         assert_eq!(first.len(), 1);

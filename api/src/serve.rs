@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use runtime::database::failure::{Failure, FailureKind};
 use sqlx::Connection as _;
 use thiserror::Error;
@@ -18,7 +19,7 @@ use crate::chain;
 use crate::code::{CodeKeys, KeysProblem};
 use crate::db::{Database, migrations, partitions};
 use crate::exit::Exit;
-use crate::listen::Door;
+use crate::listen::{Door, files};
 use crate::metrics::Metrics;
 use crate::presence::{self, Presence};
 use crate::state::{App, Blocked, Draining};
@@ -84,11 +85,14 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         cors_origins,
         trusted_proxies,
         pool,
+        silence,
         request_timeout,
         connections,
         drain_delay,
         drain_timeout,
     } = args;
+    let pool_size = usize::try_from(pool.pool_size).unwrap_or(usize::MAX);
+    let most = files::room(connections, pool_size.saturating_add(PROBES));
     let code_keys = CodeKeys::read(&code_keys).map_err(ServeError::ReadKeys)?;
     let admin_keys = admin_keys.as_deref().map(AdminKeys::read).transpose();
     let admin_keys = admin_keys.map_err(ServeError::ReadAdminKeys)?.unwrap_or_default();
@@ -105,9 +109,13 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         code_keys,
         admin_keys,
         blocked: Blocked::default(),
-        presence: Presence::default(),
+        presence: Presence::new(silence.heartbeat_interval),
         metrics: Metrics::new().map_err(ServeError::Metrics)?,
         proxies: trusted_proxies,
+        heartbeat: SignedDuration::try_from(silence.heartbeat_interval)
+            .unwrap_or(SignedDuration::MAX),
+        invite_timeout: SignedDuration::try_from(silence.invite_timeout)
+            .unwrap_or(SignedDuration::MAX),
         request_timeout,
         draining: Draining::default(),
     });
@@ -121,7 +129,7 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         listener,
         router: router::router(&app, &cors_origins),
         full: router::full(&app, &cors_origins),
-        most: connections,
+        most,
         metrics: Some(app.metrics.clone()),
     };
     let served = listen::serve(door, closed.clone(), drain_timeout);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::admin::AdminKeys;
@@ -39,6 +40,10 @@ pub struct App {
     pub metrics: Metrics,
     /// How many proxies of ours stand before it.
     pub proxies: usize,
+    /// How often phones are asked to say that they are there.
+    pub heartbeat: SignedDuration,
+    /// A link leads to no session in which nobody was heard of for longer.
+    pub invite_timeout: SignedDuration,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Whether it is about to end.

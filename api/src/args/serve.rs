@@ -55,6 +55,9 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub pool: PoolArgs,
 
+    #[command(flatten)]
+    pub silence: SilenceArgs,
+
     /// How long a request may take
     #[arg(long, env = "PGSWEEP_REQUEST_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub request_timeout: Duration,
@@ -92,6 +95,18 @@ pub struct PoolArgs {
     pub prepared_statements: bool,
 }
 
+/// How long somebody may be silent.
+#[derive(Debug, clap::Args)]
+pub struct SilenceArgs {
+    /// How often phones are asked to say that they are there, from 1s to 2m; who is late by half of that is shown as away
+    #[arg(long, env = "PGSWEEP_HEARTBEAT_INTERVAL", default_value = "30s", value_name = "DURATION", value_parser = interval)]
+    pub heartbeat_interval: Duration,
+
+    /// An invite leads to no session in which nobody was heard of for longer than that
+    #[arg(long, env = "PGSWEEP_INVITE_TIMEOUT", default_value = "1h", value_name = "DURATION", value_parser = duration)]
+    pub invite_timeout: Duration,
+}
+
 impl PoolArgs {
     /// The pool of requests that may take so long.
     pub fn pool(self, request_timeout: Duration) -> Pool {
@@ -103,6 +118,13 @@ impl PoolArgs {
             prepare: self.prepared_statements,
         }
     }
+}
+
+/// Whoever is silent for five minutes is gone: more than one heartbeat has to fit into that.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text).map_err(|problem| problem.to_string())?;
+    let fits = (Duration::from_secs(1)..=Duration::from_mins(2)).contains(&interval);
+    fits.then_some(interval).ok_or_else(|| "must be from 1s to 2m".to_owned())
 }
 
 /// An origin has no path, and `*` would be everybody.
@@ -117,6 +139,14 @@ fn origin(text: &str) -> Result<HeaderValue, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heartbeat_comes_more_than_once_before_somebody_is_gone() {
+        assert_eq!(interval("60s"), Ok(Duration::from_secs(60)));
+        for wrong in ["0s", "121s", "5m", "often"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_origin_is_scheme_and_host_and_never_everybody() {

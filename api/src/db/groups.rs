@@ -21,7 +21,7 @@ const ACTIVE: &str = "
 SELECT
   g.session_group_id,
   d.deck_context_id,
-  CAST(EXTRACT(epoch FROM now() - max(s.last_activity_at)) / 60 AS double precision)
+  CAST(EXTRACT(epoch FROM GREATEST(now() - max(s.last_activity_at), interval '0')) / 60 AS double precision)
 FROM core.sessions AS s
 JOIN core.session_groups AS g ON g.session_group_id = s.session_group_id
 LEFT JOIN core.deck_sessions AS d ON d.session_group_id = g.session_group_id

@@ -37,7 +37,7 @@ macro_rules! migration {
 }
 
 /// All of them, in their order.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     migration!(1, "tables", "0001_tables.sql"),
     migration!(2, "events", "0002_events.sql"),
     migration!(3, "triggers", "0003_triggers.sql"),
@@ -45,6 +45,7 @@ const MIGRATIONS: [Migration; 7] = [
     migration!(5, "functions", "0005_functions.sql"),
     migration!(6, "ends", "0006_ends.sql"),
     migration!(7, "figures", "0007_figures.sql"),
+    migration!(8, "codes", "0008_codes.sql"),
 ];
 
 /// The version that this program makes.
@@ -160,14 +161,18 @@ pub async fn migrate(
     for migration in &MIGRATIONS {
         done.installed += usize::from(install(connection, migration).await?);
     }
+    // At once: replicas of before call functions that a step has changed.
+    give_roles(connection, names).await.map_err(MigrationError::GiveRoles)?;
+    done.partitions = partitions(connection).await.map_err(MigrationError::MakePartitions)?;
     for index in INDEXES {
+        let failed = |source| MigrationError::BuildIndex { name: index.name, source };
+        unhurried(connection, true).await.map_err(failed)?;
         let built = index.build(connection).await;
-        if built.map_err(|source| MigrationError::BuildIndex { name: index.name, source })? {
+        unhurried(connection, false).await.map_err(failed)?;
+        if built.map_err(failed)? {
             tracing::info!(index = index.name, "an index was built");
         }
     }
-    give_roles(connection, names).await.map_err(MigrationError::GiveRoles)?;
-    done.partitions = partitions(connection).await.map_err(MigrationError::MakePartitions)?;
     fold_usage(connection).await.map_err(MigrationError::FoldUsage)?;
     Ok(done)
 }
@@ -262,6 +267,18 @@ async fn partitions(connection: &mut PgConnection) -> Result<i32, Failure> {
     Ok(made)
 }
 
+/// Outside of a transaction, where [`begin`] sets nothing: what takes long takes as long as it does, whatever a role or
+/// the database has as its limits.
+async fn unhurried(connection: &mut PgConnection, is_unhurried: bool) -> Result<(), Failure> {
+    let set = if is_unhurried {
+        "SET statement_timeout = 0; SET lock_timeout = 0"
+    } else {
+        "RESET statement_timeout; RESET lock_timeout"
+    };
+    sqlx::raw_sql(set).execute(connection).await?;
+    Ok(())
+}
+
 /// Sums up what was used, which the first time takes longer than a request may: here nothing waits for it.
 async fn fold_usage(connection: &mut PgConnection) -> Result<(), Failure> {
     let mut transaction = begin(connection).await?;
@@ -302,7 +319,11 @@ pub fn script(names: &RoleArgs) -> String {
     let mut script = format!(
         "-- The schema of the session API, version {NEWEST}. Run this as the owner of the database, who may create\n\
          -- roles; again after an upgrade.\n\
-         BEGIN;\nSELECT pg_advisory_xact_lock({LOCK});\n{CREATE_SCHEMA};\n{CREATE_MIGRATIONS};\n"
+         --\n\
+         -- Where a lock is not free within half a second all of it is undone, and nobody was held up: run it again.\n\
+         BEGIN;\nSELECT pg_advisory_xact_lock({LOCK});\nSET LOCAL lock_timeout = '{}ms';\nSET LOCAL statement_timeout = 0;\n\
+         {CREATE_SCHEMA};\n{CREATE_MIGRATIONS};\n",
+        LOCK_TIMEOUT.as_millis()
     );
     for Migration { version, description, sql } in &MIGRATIONS {
         let checksum = checksum(sql);
@@ -312,16 +333,15 @@ pub fn script(names: &RoleArgs) -> String {
              END IF; END $migration$;\n"
         ));
     }
-    for index in INDEXES {
-        script.push_str(&format!(
-            "\n-- Where the table is large, build it before, with CONCURRENTLY.\n{};\n",
-            index.script()
-        ));
-    }
     script.push_str(&format!(
-        "\n{}\nSELECT core.make_partitions();\nSELECT core.fold_usage();\nCOMMIT;",
+        "\n{}\nSELECT core.make_partitions();\nCOMMIT;\n\n\
+         -- What takes long on a large database, beside those who write.\n",
         roles::script(names)
     ));
+    for index in INDEXES {
+        script.push_str(&format!("{};\n", index.script()));
+    }
+    script.push_str("SELECT core.fold_usage();");
     script
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::statement;
 
 /// All of them, for the lists in [`super`].
-pub const STATEMENTS: &[&str] = &[WRITE, GOOD, REPORT];
+pub const STATEMENTS: &[&str] = &[WRITE, STANDING, REPORT];
 
 /// Whoever is locked is left for the next time: so this waits for nobody, and nobody's cleanup for this.
 const WRITE: &str = "
@@ -25,13 +25,15 @@ WITH heard AS (
 SELECT participant_id
 FROM heard";
 
-const GOOD: &str = "
-SELECT p.participant_id, CAST(EXTRACT(epoch FROM s.expires_at - now()) AS double precision)
+const STANDING: &str = "
+SELECT
+  p.participant_id,
+  CAST(EXTRACT(epoch FROM s.expires_at - now()) AS double precision),
+  CAST(EXTRACT(epoch FROM now() - p.disconnected_at) AS double precision)
 FROM core.session_participants AS p
 JOIN core.sessions AS s ON s.session_id = p.session_id
 WHERE p.participant_id = ANY($1)
   AND p.left_at IS NULL
-  AND p.disconnected_at IS NULL
   AND s.ended_at IS NULL
   AND s.removed_at IS NULL
   AND s.expires_at > now()";
@@ -52,12 +54,12 @@ pub async fn write(
     write.fetch_all(connection).await
 }
 
-/// Those who are in a session that lives, and for how many seconds more it does.
-pub async fn good(
+/// Those who are in a session that lives, for how many seconds more it does, and for how many they are marked as gone.
+pub async fn standing(
     connection: &mut PgConnection,
     participants: &[Uuid],
-) -> Result<Vec<(Uuid, f64)>, sqlx::Error> {
-    statement::query_as(GOOD).bind(participants).fetch_all(connection).await
+) -> Result<Vec<(Uuid, f64, Option<f64>)>, sqlx::Error> {
+    statement::query_as(STANDING).bind(participants).fetch_all(connection).await
 }
 
 /// A replica is there.

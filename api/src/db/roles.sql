@@ -108,7 +108,10 @@ BEGIN
       'participant_count, participants, session_minutes, participant_minutes, peak_participants) ON core.sessions',
     'SELECT (participant_id, session_id, app, user_id, display_name, role, ready, joined_at, last_seen_at, disconnected_at, '
       'left_at, is_active) ON core.session_participants',
-    'SELECT ON table_talk.active_sessions, table_talk.analytics_events, tarot.session_audit_log',
+    'SELECT ON table_talk.active_sessions, table_talk.analytics_events, table_talk.session_participants, '
+      'tarot.reading_sessions, tarot.session_participants, tarot.session_audit_log',
+    'SELECT (session_id, app, session_group_id, table_token, context, title, mode, dual_status, pairing_expires_at, is_active, '
+      'created_at, updated_at, last_activity_at, expires_at, ended_at, end_reason, participant_count) ON table_talk.sessions',
     'EXECUTE ON FUNCTION core.usage_of(uuid, timestamptz, timestamptz, timestamptz), core.check_session_expiry(uuid, interval), '
       'core.get_session_billing_data(timestamptz, timestamptz, text, text), core.get_session_analytics(timestamptz, timestamptz, text), '
       'core.whole_hours(timestamptz, timestamptz), '

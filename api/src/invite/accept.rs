@@ -29,8 +29,8 @@ pub async fn accept(
     fields.done()?;
     let client = Client::find(peer, &headers, app.proxies);
     let work = app.database.begin().await?;
-    let (mut work, session) = take(work, &token, None, client).await?;
-    let answer = let_in(&mut work, session, &guest, &headers, client).await?;
+    let (mut work, session) = take(&app, work, &token, None, client).await?;
+    let answer = let_in(&app, &mut work, session, &guest, &headers, client).await?;
     work.commit().await?;
     Ok(answer)
 }
@@ -38,6 +38,7 @@ pub async fn accept(
 /// The session of an invite that is open, locked: who is let in is counted, one after the other. Where a
 /// session is named, the invite has to be for that one.
 pub async fn take(
+    app: &App,
     mut work: Work,
     token: &Token,
     named: Option<Uuid>,
@@ -50,7 +51,7 @@ pub async fn take(
         .ok_or_else(absent)?;
     let session = sessions::lock(work.connection(), invite.session.id).await?;
     let invite = Invite { session: session.ok_or_else(absent)?, ..invite };
-    if let Err(problem) = invite.open(work.now) {
+    if let Err(problem) = invite.open(work.now, app.invite_timeout) {
         return Err(invite.refuse(work, problem, client).await);
     }
     invites::count(work.connection(), invite.id).await?;

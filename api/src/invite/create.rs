@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::answer;
 use crate::client::{Client, Peer};
 use crate::db::rate_limits::Limit;
-use crate::db::{events, invites};
+use crate::db::{events, invites, sessions};
 use crate::event::{Event, EventType};
 use crate::limit;
 use crate::participant::{Access, Member};
@@ -38,6 +38,7 @@ pub async fn create(
     let tried = limit::take(&app, &mut work, LIMIT, &id.to_string()).await?;
     let token = Token::draw(token::INVITE)?;
     let invite = invites::create(work.connection(), &member, token.hash()).await?;
+    sessions::touch(work.connection(), id).await?;
     let data = json!({
         "invite_id": invite.to_string(),
         "participant_id": member.participant.id.to_string(),

@@ -24,7 +24,7 @@ pub async fn show(
     let mut work = app.database.begin().await?;
     let invite = invites::find(work.connection(), token.hash()).await?;
     let invite = invite.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
-    if let Err(problem) = invite.open(work.now) {
+    if let Err(problem) = invite.open(work.now, app.invite_timeout) {
         let client = Client::find(peer, &headers, app.proxies);
         return Err(invite.refuse(work, problem, client).await);
     }

@@ -22,7 +22,7 @@ use crate::db::participants::{self, Newcomer};
 use crate::db::rate_limits::{self, Limit, Reserved, Try};
 use crate::db::{Work, events, join_codes, sessions};
 use crate::event::{Actor, Event, EventType};
-use crate::limit::{left_of, quota, with_left};
+use crate::limit::{self, left_of, with_left};
 use crate::metrics::CodeTry;
 use crate::participant::join::{Guest, own_name};
 use crate::problem::{self, FieldProblem, Problem};
@@ -68,14 +68,13 @@ pub async fn redeem(
     let request = Request::read(fields)?;
     let client = Client::find(peer, &headers, app.proxies);
     let actor = Actor::nobody(client);
-    let key = format!("{}:{}", LIMIT.name, client.key());
-    let (mut work, taken) = take_try(&app, &request, &key, &actor).await?;
+    let (mut work, key, taken) = take_try(&app, &request, &client.key(), &actor).await?;
 
     let verdict = judge(&app, &mut work, &request, &actor).await?;
     let (what, code) = match verdict {
         Verdict::Right(session) => {
             rate_limits::give_back(work.connection(), &key, taken.at).await?;
-            let answer = welcome(&mut work, *session, &request, &headers, client).await?;
+            let answer = welcome(&app, &mut work, *session, &request, &headers, client).await?;
             work.commit().await?;
             app.metrics.tried(CodeTry::Paired);
             return Ok(with_left(answer, LIMIT, &Try { left: taken.left + 1, ..taken }));
@@ -93,34 +92,27 @@ pub async fn redeem(
 async fn take_try(
     app: &App,
     request: &Request,
-    key: &str,
+    whose: &str,
     actor: &Actor,
-) -> Result<(Work, Try), Problem> {
-    if let Some(wait) = app.blocked.seconds_left(key, Instant::now()) {
-        return Err(limited(app, wait));
-    }
+) -> Result<(Work, String, Try), Problem> {
+    limit::guard(app, LIMIT, whose).inspect_err(|_| app.metrics.tried(CodeTry::Limited))?;
+    let key = limit::key(LIMIT, whose);
     let mut work = app.database.begin().await?;
     demand_table(&mut work, request).await?;
-    let reserved = rate_limits::reserve(work.connection(), key, LIMIT).await?;
+    let reserved = rate_limits::reserve(work.connection(), &key, LIMIT).await?;
     match reserved {
-        Reserved::Taken(taken) => Ok((app.database.commit_and_begin(work).await?, taken)),
+        Reserved::Taken(taken) => Ok((app.database.commit_and_begin(work).await?, key, taken)),
         Reserved::Denied(wait) => {
-            let problem = limited(app, wait);
-            if app.blocked.block(key.to_owned(), wait, Instant::now()) {
+            app.metrics.tried(CodeTry::Limited);
+            if app.blocked.block(key, wait, Instant::now()) {
                 let table_token = request.table_token.as_deref();
                 let event = Event::failed_code(table_token, None, "rate_limited");
                 events::tell(work.connection(), &[event], actor).await?;
                 work.commit().await?;
             }
-            Err(problem)
+            Err(limit::denied(app, LIMIT, wait))
         }
     }
-}
-
-fn limited(app: &App, wait: f64) -> Problem {
-    app.metrics.tried(CodeTry::Limited);
-    app.metrics.limited(LIMIT.name);
-    quota(LIMIT, wait)
 }
 
 /// While many codes are guessed, or wait, one that may be for any table finds somebody too soon.
@@ -137,6 +129,7 @@ async fn demand_table(work: &mut Work, request: &Request) -> Result<(), Problem>
 
 /// The second phone is there.
 async fn welcome(
+    app: &App,
     work: &mut Work,
     session: Session,
     request: &Request,
@@ -175,7 +168,7 @@ async fn welcome(
     let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
     let body = json!({
         "session": session.shown(work.now),
-        "participant": guest.shown(work.now),
+        "participant": guest.shown(work.now, app.heartbeat),
         "token": token.shown(),
     });
     Ok(answer::json(StatusCode::OK, body, work.now))

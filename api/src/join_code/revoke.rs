@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use crate::client::{Client, Peer};
-use crate::db::{events, join_codes};
+use crate::db::{events, join_codes, sessions};
 use crate::event::{Event, EventType};
 use crate::join_code::waiting_host;
 use crate::participant::{Access, Member};
@@ -26,6 +26,7 @@ pub async fn revoke(
     let member = Member::find(&mut work, &headers, id, Access::Change).await?;
     waiting_host(&member, work.now)?;
     join_codes::revoke(work.connection(), id).await?;
+    sessions::touch(work.connection(), id).await?;
     let data = json!({"session_id": id.to_string()});
     let event = Event::of(&member.session, EventType::JoinCodeRevoked, data);
     let actor = member.actor(Client::find(peer, &headers, app.proxies));

@@ -60,7 +60,8 @@ impl Places {
         Arc::new(Rest { places: Arc::clone(self), ended, begun: Mutex::default() })
     }
 
-    fn end_longest(&self) {
+    /// Ends the connection that rests for longest, if any does.
+    pub fn end_longest(&self) {
         if let Some((_, ended)) = self.resting().by_begin.pop_first() {
             ended.cancel();
         }

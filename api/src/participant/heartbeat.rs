@@ -15,14 +15,11 @@ use uuid::Uuid;
 use crate::client::{Client, Peer};
 use crate::db::{Work, events, participants};
 use crate::event::{Actor, Event, EventType};
-use crate::participant::{Access, Member, Participant};
+use crate::participant::{Access, Member};
 use crate::problem::Problem;
-use crate::session::{Session, SessionId};
+use crate::session::SessionId;
 use crate::state::App;
 use crate::token::Token;
-
-/// When the next one is due, in seconds.
-const INTERVAL: HeaderValue = HeaderValue::from_static("30");
 
 /// `PUT /api/v1/sessions/{id}/participants/me/heartbeat`
 pub async fn heartbeat(
@@ -37,7 +34,8 @@ pub async fn heartbeat(
         ask(&app, &token, id, Client::find(peer, &headers, app.proxies)).await?;
     }
     app.metrics.heard(is_known);
-    let interval = (HeaderName::from_static("heartbeat-interval"), INTERVAL);
+    let interval = HeaderValue::from(app.heartbeat.as_secs());
+    let interval = (HeaderName::from_static("heartbeat-interval"), interval);
     Ok((StatusCode::NO_CONTENT, [interval]).into_response())
 }
 
@@ -45,12 +43,12 @@ pub async fn heartbeat(
 async fn ask(app: &App, token: &Token, id: Uuid, client: Client) -> Result<(), Problem> {
     let mut work = app.database.begin().await?;
     let asked = Instant::now();
-    let Member { session, participant } =
-        &Member::find_by(&mut work, token, id, Access::Read).await?;
+    let member = Member::find_by(&mut work, token, id, Access::Read).await?;
+    let Member { session, participant } = &member;
     session.live(work.now, StatusCode::GONE)?;
     if participant.is_disconnected {
         // Its next heartbeat is asked for again: then they are there.
-        came_back(&mut work, session, participant, client).await?;
+        came_back(&mut work, &member, &member.actor(client)).await?;
         return Ok(work.commit().await?);
     }
     let left = session.expires_at.duration_since(work.now);
@@ -63,18 +61,13 @@ async fn ask(app: &App, token: &Token, id: Uuid, client: Client) -> Result<(), P
 }
 
 /// Cleanup had marked them as gone.
-async fn came_back(
-    work: &mut Work,
-    session: &Session,
-    participant: &Participant,
-    client: Client,
-) -> Result<(), Problem> {
+pub async fn came_back(work: &mut Work, member: &Member, actor: &Actor) -> Result<(), sqlx::Error> {
+    let Member { session, participant } = member;
     let is_first = participants::reconnect(work.connection(), participant.id).await?;
     if is_first {
         let data = json!({"participant_id": participant.id.to_string()});
         let event = Event::of(session, EventType::ParticipantReconnected, data);
-        let actor = Actor::participant(participant.id, client);
-        events::tell(work.connection(), &[event], &actor).await?;
+        events::tell(work.connection(), &[event], actor).await?;
     }
     Ok(())
 }

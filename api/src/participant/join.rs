@@ -78,12 +78,12 @@ pub async fn join(
     let mut work = app.database.begin().await?;
     let session = if let Some(token) = &request.invite {
         let session;
-        (work, session) = invite::accept::take(work, token, Some(id), client).await?;
+        (work, session) = invite::accept::take(&app, work, token, Some(id), client).await?;
         session
     } else {
         direct(&mut work, id).await?
     };
-    let answer = let_in(&mut work, session, &request.guest, &headers, client).await?;
+    let answer = let_in(&app, &mut work, session, &request.guest, &headers, client).await?;
     work.commit().await?;
     Ok(answer)
 }
@@ -98,6 +98,7 @@ async fn direct(work: &mut Work, id: Uuid) -> Result<Session, Problem> {
 
 /// Lets somebody into a session that is live and locked. The answer has all that they need to begin.
 pub async fn let_in(
+    app: &App,
     work: &mut Work,
     session: Session,
     guest: &Guest,
@@ -120,9 +121,9 @@ pub async fn let_in(
     events::tell(work.connection(), &[joined(&session, &newcomer)], &actor).await?;
 
     let session = sessions::lock(work.connection(), session.id).await?.unwrap_or(session);
-    let snapshot = snapshot(work, &session).await?;
+    let snapshot = snapshot(work, &session, app.heartbeat).await?;
     let body = json!({
-        "participant": newcomer.shown(work.now),
+        "participant": newcomer.shown(work.now, app.heartbeat),
         "token": token.shown(),
         "head": snapshot["head"],
         "snapshot": snapshot,

@@ -10,8 +10,10 @@ use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Work, in_time, presence};
-use crate::presence::Beat;
+use crate::db::{Work, in_time, participants, presence};
+use crate::event::Actor;
+use crate::participant::heartbeat::came_back;
+use crate::presence::{Beat, Hash, Standing};
 use crate::state::App;
 
 /// Sooner than what is believed runs out.
@@ -114,10 +116,23 @@ async fn report(app: &App) -> Result<(), sqlx::Error> {
 async fn ask(app: &App, asked_for: &[Uuid]) -> Result<Instant, sqlx::Error> {
     let mut work = begin(app).await?;
     let asked = Instant::now();
-    let good = presence::good(work.connection(), asked_for).await?;
+    let standings = presence::standing(work.connection(), asked_for).await?;
     work.commit().await?;
-    app.presence.refresh(asked_for, &lasting(good), asked);
+    let standings: HashMap<_, _> = standings.into_iter().map(standing).collect();
+    for hash in app.presence.refresh(asked_for, &standings, asked) {
+        come_back(app, hash).await?;
+    }
     Ok(asked)
+}
+
+/// Somebody was heard of after they were marked as gone, and was answered from memory.
+async fn come_back(app: &App, hash: Hash) -> Result<(), sqlx::Error> {
+    let mut work = begin(app).await?;
+    if let Some(member) = participants::find(work.connection(), hash).await? {
+        let actor = Actor::unseen(member.participant.id);
+        came_back(&mut work, &member, &actor).await?;
+    }
+    work.commit().await
 }
 
 /// Writes these down. When that began.
@@ -133,7 +148,7 @@ async fn write(app: &App, beats: &[Beat]) -> Result<Instant, sqlx::Error> {
     Ok(now)
 }
 
-fn lasting(good: Vec<(Uuid, f64)>) -> HashMap<Uuid, Duration> {
+fn standing((participant, left, gone_for): (Uuid, f64, Option<f64>)) -> (Uuid, Standing) {
     let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    good.into_iter().map(|(participant, seconds)| (participant, duration(seconds))).collect()
+    (participant, Standing { left: duration(left), gone_for: gone_for.map(duration) })
 }

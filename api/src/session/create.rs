@@ -89,6 +89,10 @@ pub async fn create(
     let digest = fields.digest();
     let request = Request::read(fields)?;
 
+    // An answer that was given may be asked for again.
+    if idempotency_key.is_none() {
+        limit::guard(&app, LIMIT, &client_key)?;
+    }
     let mut work = app.database.begin().await?;
     let key =
         idempotency_key.as_deref().map(|value| Key { client: &client_key, path: PATH, value });
@@ -107,10 +111,10 @@ pub async fn create(
     let actor = Actor::participant(made.host.id, client);
     events::tell(work.connection(), &told(&made, &request), &actor).await?;
     if let Some(key) = &key {
-        let body = shown(&made, &work, true);
+        let body = shown(&app, &made, &work, true);
         idempotency_keys::keep(work.connection(), key, &digest, &body).await?;
     }
-    let answer = answered(shown(&made, &work, false), &work);
+    let answer = answered(shown(&app, &made, &work, false), &work);
     work.commit().await?;
     Ok(limit::with_left(answer, LIMIT, &taken))
 }
@@ -244,10 +248,10 @@ pub fn generated(session: &Session) -> Event {
 }
 
 /// The body. Again it is shown without token and code, of which only hashes are kept.
-fn shown(made: &Made, work: &Work, again: bool) -> Value {
+fn shown(app: &App, made: &Made, work: &Work, again: bool) -> Value {
     let Made { session, group, host, token, code } = made;
     let secret = |shown: &str| if again { Value::Null } else { json!(shown) };
-    let mut participant = host.shown(work.now);
+    let mut participant = host.shown(work.now, app.heartbeat);
     participant["token"] = secret(token.shown());
     let mut body = json!({
         "session": session.shown(work.now),

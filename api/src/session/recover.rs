@@ -40,7 +40,7 @@ pub async fn recover(
     let event = Event::of(&session, EventType::SessionRecovered, data);
     let actor = member.actor(Client::find(peer, &headers, app.proxies));
     events::tell(work.connection(), &[event], &actor).await?;
-    let body = snapshot(&mut work, &session).await?;
+    let body = snapshot(&mut work, &session, app.heartbeat).await?;
     let answer = with_etag(body, &session, &work);
     work.commit().await?;
     Ok(answer)

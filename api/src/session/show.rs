@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::answer;
@@ -26,18 +27,22 @@ pub async fn show(
     if member.session.standing(work.now) == Standing::Expired {
         return Err(Problem::new(Code::SessionExpired));
     }
-    let body = snapshot(&mut work, &member.session).await?;
+    let body = snapshot(&mut work, &member.session, app.heartbeat).await?;
     Ok(with_etag(body, &member.session, &work))
 }
 
 /// A session with all that its participants see.
-pub async fn snapshot(work: &mut Work, session: &Session) -> Result<Value, Problem> {
+pub async fn snapshot(
+    work: &mut Work,
+    session: &Session,
+    heartbeat: SignedDuration,
+) -> Result<Value, Problem> {
     let now = work.now;
     let Present { participants, deck, head: (epoch, seq) } =
         participants::list(work.connection(), session.id, session.group).await?;
     Ok(json!({
         "session": session.shown(now),
-        "participants": participants.iter().map(|one| one.shown(now)).collect::<Vec<_>>(),
+        "participants": participants.iter().map(|one| one.shown(now, heartbeat)).collect::<Vec<_>>(),
         "group": {
             "id": session.group.to_string(),
             "deck_context_id": deck.map(|deck| deck.to_string()),

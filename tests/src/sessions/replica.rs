@@ -63,14 +63,30 @@ impl Replica {
         Self::start_at(&url, flags).await
     }
 
+    /// The same of a process that may open so many files, and may not change that.
+    pub async fn start_with_files(
+        sessions: &Sessions,
+        files: u32,
+        flags: &[(&str, &str)],
+    ) -> Result<Self> {
+        let url = sessions.login(&sessions.roles.api).await?.to_string();
+        let free = serve(&url, flags)?;
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]);
+        command.arg(free.as_std().get_program()).args(free.as_std().get_args());
+        for (name, value) in free.as_std().get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self::run(command).await
+    }
+
     /// The same on a database that is named by its URL.
     pub async fn start_at(url: &str, flags: &[(&str, &str)]) -> Result<Self> {
-        let given: Vec<_> = flags.iter().map(|(flag, _)| *flag).collect();
-        // A flag that is given twice is an error.
-        let usual = PATIENT.chunks_exact(2).filter(|pair| !given.contains(&pair[0])).flatten();
-        let own = flags.iter().flat_map(|(flag, value)| [*flag, *value]);
-        let arguments: Vec<_> = ["serve"].into_iter().chain(usual.copied()).chain(own).collect();
-        let mut command = command(url, &arguments)?;
+        Self::run(serve(url, flags)?).await
+    }
+
+    async fn run(mut command: tokio::process::Command) -> Result<Self> {
         command.env("PGSWEEP_CONNECT_TIMEOUT", "30s").stdout(Stdio::null());
         let mut child = command.spawn().context("failed to start session-api")?;
         let stderr = child.stderr.take().context("session-api has a stderr")?;
@@ -160,6 +176,15 @@ impl Replica {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         Ok(ended.context("session-api did not end")??.code())
     }
+}
+
+fn serve(url: &str, flags: &[(&str, &str)]) -> Result<tokio::process::Command> {
+    let given: Vec<_> = flags.iter().map(|(flag, _)| *flag).collect();
+    // A flag that is given twice is an error.
+    let usual = PATIENT.chunks_exact(2).filter(|pair| !given.contains(&pair[0])).flatten();
+    let own = flags.iter().flat_map(|(flag, value)| [*flag, *value]);
+    let arguments: Vec<_> = ["serve"].into_iter().chain(usual.copied()).chain(own).collect();
+    command(url, &arguments)
 }
 
 /// An answer, read to its end.

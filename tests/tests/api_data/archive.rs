@@ -89,6 +89,8 @@ async fn a_delete_that_is_rolled_back_leaves_nothing_and_truncate_is_refused() -
         database.execute("BEGIN; DELETE FROM core.sessions; ROLLBACK").await?;
         assert_eq!(database.scalar::<i64>("SELECT count(*) FROM core.session_archive").await?, 0);
         let mut owner = database.pool().acquire().await?;
+        let state = refusal(&mut owner, "TRUNCATE core.session_archive").await?;
+        assert_eq!(state, "23001", "sums would stay for ever");
         let state = refusal(&mut owner, "TRUNCATE core.sessions CASCADE").await?;
         assert_eq!(state, "23001", "it would leave no archive");
         assert_eq!(database.scalar::<i64>("SELECT count(*) FROM core.sessions").await?, 20);

@@ -23,6 +23,7 @@ async fn phones_and_auditors_hear_of_an_end_once_by_whatever_sql_it_comes() -> R
         let over = [("created_at", "now() - interval '3 hours'"), ("expires_at", "now() - interval '2 hours'")];
         session(database, "after_hours", "over", &[&over[..], &[("user_id", "'ann'")]].concat()).await?;
         session(database, "tarot", "lives", &[]).await?;
+        participant(database, "lives", "reader", &[]).await?;
         session(database, "tarot", "told", &[]).await?;
         database.execute("UPDATE core.sessions SET ended_at = now(), end_reason = 'ended', end_announced_at = now() WHERE title = 'told'").await?;
 
@@ -49,6 +50,40 @@ async fn phones_and_auditors_hear_of_an_end_once_by_whatever_sql_it_comes() -> R
         let kinds = "SELECT 'outbox', count(*) FROM core.session_events WHERE type = 'session_expired'
                      UNION ALL SELECT 'audit', count(*) FROM core.session_audit_log WHERE event_type = 'session_expired'";
         assert_eq!(rows_of(database, kinds).await?, ["(outbox,4)", "(audit,4)"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_session_that_is_given_more_time_is_told_of_again_when_that_is_over() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        session(database, "table_talk", "idle", &[]).await?;
+        for change in ["expires_at = now()", "expires_at = now() + interval '1 hour'", "created_at = now() - interval '25 hours', expires_at = now()"] {
+            database.execute(&format!("UPDATE core.sessions SET {change}")).await?;
+        }
+        let told = "SELECT data ->> 'reason' FROM core.session_events WHERE type = 'session_expired' ORDER BY seq";
+        assert_eq!(rows_of(database, told).await?, ["(inactivity)", "(max_age)"]);
+        Ok(())
+    })
+    .await
+}
+
+/// Proves: L6.
+#[tokio::test]
+async fn a_reading_that_everybody_has_left_is_over_as_the_requirement_has_it() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        for (title, left_at) in [("left", "now()"), ("read", "NULL")] {
+            session(database, "tarot", title, &[]).await?;
+            participant(database, title, title, &[("left_at", left_at)]).await?;
+        }
+        session(database, "table_talk", "other", &[]).await?;
+        let mut cleanup = sessions.connect(&sessions.roles.cleanup, "tarot").await?;
+        execute(&mut cleanup, "SELECT cleanup_inactive_sessions()").await?;
+        let live = "SELECT title FROM core.sessions WHERE is_active ORDER BY title";
+        assert_eq!(rows_of(database, live).await?, ["(other)", "(read)"]);
         Ok(())
     })
     .await

@@ -150,16 +150,18 @@ async fn a_session_expires_by_who_is_there_or_by_its_last_change() -> Result<()>
         assert!(database.scalar::<bool>("SELECT tarot.check_session_expiry(gen_random_uuid())").await?);
 
         let mut cleanup = sessions.connect(&sessions.roles.cleanup, "tarot").await?;
-        for told in [4, 0] {
+        for told in [5, 0] {
             let before: i64 = database.scalar("SELECT count(*) FROM core.session_events").await?;
             super::scene::execute(&mut cleanup, "SELECT cleanup_inactive_sessions()").await?;
             let after: i64 = database.scalar("SELECT count(*) FROM core.session_events").await?;
             assert_eq!(after - before, told, "each is told of, and once");
         }
         let ended = "SELECT title FROM core.sessions WHERE NOT is_active AND ended_at IS NOT NULL ORDER BY title";
-        assert_eq!(rows_of(database, ended).await?, due);
+        let [expired, for_long, left, silent] = due;
+        let nobody_there = [expired, for_long, "(\"nobody yet\")", left, silent];
+        assert_eq!(rows_of(database, ended).await?, nobody_there, "the last change counts for links alone");
         let reasons = "SELECT event_data ->> 'reason', count(*) FROM core.session_audit_log WHERE event_type = 'session_expired' GROUP BY 1 ORDER BY 1";
-        assert_eq!(rows_of(database, reasons).await?, ["(inactivity,3)", "(timeout,1)"]);
+        assert_eq!(rows_of(database, reasons).await?, ["(inactivity,4)", "(timeout,1)"]);
         assert_eq!(database.scalar::<i64>("SELECT count(*) FROM core.sessions").await?, 7, "all data is kept");
         Ok(())
     })

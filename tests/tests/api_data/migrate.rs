@@ -78,7 +78,7 @@ async fn a_second_migration_finds_all_there_and_puts_privileges_right() -> Resul
         assert_ne!(schema(database, roles).await?, before);
         let said = migrate(&database.url(), roles, &[]).await?;
         assert_eq!(said.code, Some(0), "{}", said.stderr);
-        assert_eq!(said.stdout, "the schema is at version 7: 0 migrations installed, 0 partitions made\n");
+        assert_eq!(said.stdout, "the schema is at version 8: 0 migrations installed, 0 partitions made\n");
         same(&schema(database, roles).await?, &before)
     })
     .await
@@ -100,6 +100,45 @@ async fn an_index_whose_build_broke_off_is_built_anew() -> Result<()> {
     .await
 }
 
+/// A build waits for whoever wrote before it: here for longer than a statement of this database may take. Replicas of
+/// before call what a step has changed, and have what they need for it by then.
+#[tokio::test]
+async fn an_index_takes_as_long_as_it_does_and_no_privilege_waits_for_it() -> Result<()> {
+    const LIMIT: Duration = Duration::from_millis(500);
+    on_each_version(async |sessions| {
+        let Sessions { database, roles } = sessions;
+        let name = database.name();
+        let before = format!(
+            "DROP INDEX core.session_audit_log_app; REVOKE ALL ON core.usage_summed FROM {api};
+             ALTER DATABASE {name} SET statement_timeout = '{limit}ms'; ALTER DATABASE {name} SET lock_timeout = '{limit}ms'",
+            api = roles.api,
+            limit = LIMIT.as_millis(),
+        );
+        database.execute(&before).await?;
+        let mut writer = database.pool().begin().await?;
+        execute(&mut writer, "INSERT INTO core.session_audit_log (app, event_type, actor_kind) VALUES ('tarot', 'x', 'system')").await?;
+        let beside = async {
+            let waits = "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE datname = current_database()";
+            wait::until("the build to wait", Duration::from_secs(20), async || {
+                Ok(database.scalar::<bool>(waits).await?.then_some(()))
+            })
+            .await?;
+            let may = format!("SELECT has_table_privilege('{}', 'core.usage_summed', 'SELECT')", roles.api);
+            assert!(database.scalar::<bool>(&may).await?);
+            // That the limit passes is what is tried.
+            tokio::time::sleep(LIMIT * 2).await;
+            Ok::<_, anyhow::Error>(writer.rollback().await?)
+        };
+        let url = database.url();
+        let (said, beside) = tokio::join!(migrate(&url, roles, &[]), beside);
+        let said = said?;
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert!(said.stderr.contains("an index was built"), "{}", said.stderr);
+        beside
+    })
+    .await
+}
+
 #[tokio::test]
 async fn two_processes_at_once_install_each_step_once() -> Result<()> {
     for version in Version::ALL {
@@ -111,7 +150,7 @@ async fn two_processes_at_once_install_each_step_once() -> Result<()> {
         assert_eq!((one.code, other.code), (Some(0), Some(0)), "{}{}", one.stderr, other.stderr);
         let installed =
             [&one, &other].map(|said| said.stderr.matches("a migration was installed").count());
-        assert_eq!(installed.iter().sum::<usize>(), 7, "{installed:?}");
+        assert_eq!(installed.iter().sum::<usize>(), 8, "{installed:?}");
         let partitions = "SELECT count(*) FROM pg_class WHERE relispartition AND relkind = 'r'";
         assert_eq!(database.scalar::<i64>(partitions).await?, 7);
     }
@@ -180,8 +219,8 @@ async fn a_schema_that_is_newer_or_another_is_left_alone() -> Result<()> {
     on_each_version(async |sessions| {
         let Sessions { database, roles } = sessions;
         for (change, word) in [
-            ("INSERT INTO core.migrations (version, description, checksum) VALUES (8, 'later', '')", "version 8"),
-            ("DELETE FROM core.migrations WHERE version = 8; UPDATE core.migrations SET checksum = 'x' WHERE version = 3", "migration 3"),
+            ("INSERT INTO core.migrations (version, description, checksum) VALUES (9, 'later', '')", "version 9"),
+            ("DELETE FROM core.migrations WHERE version = 9; UPDATE core.migrations SET checksum = 'x' WHERE version = 3", "migration 3"),
         ] {
             database.execute(change).await?;
             let before = schema(database, roles).await?;

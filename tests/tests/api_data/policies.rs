@@ -109,6 +109,7 @@ async fn a_policy_on_the_core_tables_cleans_one_app_and_leaves_archive_and_outbo
         assert_eq!(
             rows_of(database, events).await?,
             [
+                "(join_code_expired,,table_talk,t)",
                 "(participant_disconnected,,table_talk,t)",
                 "(session_expired,inactivity,table_talk,t)",
                 "(session_expired,timeout,table_talk,)",

@@ -206,6 +206,8 @@ async fn dashboards_read_figures_and_no_code_token_or_message() -> Result<()> {
             "SELECT FROM active_sessions",
             "SELECT session_id, title FROM sessions",
             "SELECT FROM table_talk.active_sessions",
+            "SELECT table_token, title, pairing_expires_at FROM table_talk.sessions",
+            "SELECT FROM table_talk.session_participants, tarot.reading_sessions, tarot.session_participants",
             "SELECT FROM core.get_session_billing_data(now() - interval '1 day', now())",
             "SELECT FROM core.get_session_analytics(now() - interval '1 day', now())",
             "SELECT FROM tarot.get_session_analytics(now() - interval '1 day', now())",
@@ -216,6 +218,7 @@ async fn dashboards_read_figures_and_no_code_token_or_message() -> Result<()> {
         for refused in [
             "SELECT * FROM sessions",
             "SELECT pairing_code_hash FROM sessions",
+            "SELECT pairing_code_hash FROM table_talk.sessions",
             "SELECT token_hash FROM session_participants",
             "SELECT FROM after_hours.after_hours_messages",
             "SELECT FROM invites",

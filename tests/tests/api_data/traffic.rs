@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tests::sessions::{Roles, migrate};
 use tests::settings::Settings;
-use tests::{Database, Sessions, database};
+use tests::{Database, Sessions, database, wait};
 
 use super::scene::execute;
 
@@ -80,8 +80,43 @@ async fn fill(sessions: &Sessions, rows: u64) -> Result<()> {
     .await
 }
 
+/// Brings the schema up to date by this program; what it says.
+async fn by_program(sessions: &Sessions) -> Result<()> {
+    let said = migrate(&sessions.database.url(), &sessions.roles, &[]).await?;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    ensure!(!said.stdout.contains(": 0 migrations"), "there were steps to take: {}", said.stdout);
+    assert!(said.stdout.contains("1 partitions made"), "{}", said.stdout);
+    Ok(())
+}
+
+/// The same by the SQL that it prints, a statement after the other, as `psql` does it. Where a lock is not free, again.
+async fn by_script(sessions: &Sessions) -> Result<()> {
+    let script = migrate("", &sessions.roles, &["--print"]).await?.stdout;
+    let (steps, rest) =
+        script.split_once("\nCOMMIT;\n").context("the steps are one transaction")?;
+    wait::until("the steps to be taken", Duration::from_mins(2), async || {
+        let taken = sessions.database.execute(&format!("{steps}\nCOMMIT")).await;
+        Ok(taken.ok())
+    })
+    .await?;
+    let statements = rest.lines().filter(|line| !line.is_empty() && !line.starts_with("--"));
+    for statement in statements {
+        sessions.database.execute(statement).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_migration_beside_traffic_holds_nobody_up_for_a_second() -> Result<()> {
+    beside_traffic(by_program).await
+}
+
+#[tokio::test]
+async fn the_printed_sql_beside_traffic_holds_nobody_up_for_a_second() -> Result<()> {
+    beside_traffic(by_script).await
+}
+
+async fn beside_traffic(migrate: impl AsyncFnOnce(&Sessions) -> Result<()>) -> Result<()> {
     let rows = Settings::get()?.sessions.unwrap_or(20_000);
     let sessions = of_five_steps().await?;
     fill(&sessions, rows).await?;
@@ -93,12 +128,10 @@ async fn a_migration_beside_traffic_holds_nobody_up_for_a_second() -> Result<()>
     let stop = Arc::new(AtomicBool::new(false));
     let app = sessions.database.pool().acquire().await?.detach();
     let app = tokio::spawn(work(app, Arc::clone(&stop)));
-    let said = migrate(&sessions.database.url(), &sessions.roles, &[]).await?;
+    let migrated = migrate(&sessions).await;
     stop.store(true, Ordering::Relaxed);
     let (longest, count) = app.await.context("the app panicked")??;
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
-    ensure!(!said.stdout.contains(": 0 migrations"), "there were steps to take: {}", said.stdout);
-    assert!(said.stdout.contains("1 partitions made"), "{}", said.stdout);
+    migrated?;
     let summed = "SELECT sum(sessions)::bigint FROM core.usage_by_hour";
     assert_eq!(sessions.database.scalar::<i64>(summed).await?, i64::try_from(rows / 2)?);
     ensure!(count > WORK.len(), "the app worked beside it: {count} statements");

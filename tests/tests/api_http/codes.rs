@@ -10,7 +10,7 @@ use sqlx::Row as _;
 use tests::Sessions;
 use tests::sessions::replica::{CODE_KEYS, Phone, Replica};
 
-use super::scene::{age, dual, other_than, redeem, scene, single, told};
+use super::scene::{age, clean, dual, other_than, redeem, scene, single, told};
 
 /// Proves: G20, G30, G31.
 #[tokio::test]
@@ -283,6 +283,38 @@ async fn the_twentieth_wrong_try_at_a_table_burns_the_codes_that_wait_there() ->
     let again = host.send(&replica, Method::POST, "/join-code", Value::Null).await?;
     let paired = redeem(&replica, &Phone::fresh(), again.text("/pairing/code")).await?;
     assert_eq!(paired.status, 200, "the host asked for a new one");
+    Ok(())
+}
+
+/// A code that is gone before its time is over has been told of, and one that is exchanged after it is told of then.
+#[tokio::test]
+async fn that_a_code_expired_is_told_once_and_only_where_it_did() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let [withdrawn, burned, exchanged, swept] = [
+        dual(&replica, "table_001").await?,
+        dual(&replica, "table_002").await?,
+        dual(&replica, "table_003").await?,
+        dual(&replica, "table_004").await?,
+    ];
+    withdrawn.send(&replica, Method::DELETE, "/join-code", Value::Null).await?;
+    for _ in 0..10 {
+        let body = json!({"code": burned.code(), "table_token": "table_043"});
+        Phone::fresh().post(&replica, "/api/v1/join-codes/redeem", body).await?;
+    }
+    let late = "pairing_expires_at = now() - interval '1 second'";
+    for host in [&withdrawn, &burned, &exchanged, &swept] {
+        age(&sessions, host.session(), late).await?;
+    }
+    let issued = exchanged.send(&replica, Method::POST, "/join-code", Value::Null).await?;
+    assert_eq!(issued.status, 201, "{}", issued.body);
+    clean(&sessions, "table-talk-sessions").await?;
+    for (host, times) in [(&withdrawn, 0), (&burned, 1), (&exchanged, 1), (&swept, 1)] {
+        let [realtime, analytics, _] = told(&sessions, host.session()).await?;
+        for sink in [realtime, analytics] {
+            let found = sink.iter().filter(|name| *name == "join_code_expired").count();
+            assert_eq!(found, times, "{:?}: {sink:?}", host.created.text("/session/table_token"));
+        }
+    }
     Ok(())
 }
 

@@ -116,6 +116,28 @@ async fn a_connection_that_rests_makes_room_for_whoever_comes() -> Result<()> {
     Ok(())
 }
 
+/// As in a pod of a node whose runtime leaves the limit of the system, and more clients than that.
+#[tokio::test]
+async fn clients_take_no_file_that_the_cluster_or_the_database_needs() -> Result<()> {
+    let (sessions, _) = scene().await?;
+    let flags = [KEYS, ("--admin-listen", "127.0.0.1:0")];
+    let replica = Replica::start_with_files(&sessions, 160, &flags).await?;
+    let mut resting = Vec::new();
+    for _ in 0..200 {
+        let mut stream = connect(&replica).await?;
+        stream.write_all(ASK).await?;
+        assert!(said(&mut stream).await.starts_with("HTTP/1.1 200"), "{}", resting.len());
+        resting.push(stream);
+    }
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(read(replica.probe(path)?).await?.status, 200, "{path}");
+    }
+    let log = replica.log();
+    assert!(log.contains("fewer connections of clients than asked for"), "{log}");
+    assert!(!log.contains("could not be taken"), "{log}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_head_has_a_bound_and_so_has_an_answer_that_nobody_reads() -> Result<()> {
     let (sessions, _) = scene().await?;

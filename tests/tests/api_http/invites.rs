@@ -3,10 +3,11 @@
 use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::sessions::replica::{Answer, Phone, Replica, read};
+use tests::sessions::replica::{Answer, CODE_KEYS, Phone, Replica, read};
 
 use super::scene::{Host, age, begin, dual, join, scene, single, told};
 
+const KEYS: (&str, &str) = ("--code-keys", CODE_KEYS[0]);
 const EXPIRED: &str =
     "This invitation link has expired. Sessions become inactive after 1 hour of no activity.";
 
@@ -29,6 +30,8 @@ async fn a_link_lets_in_until_nobody_was_there_for_an_hour() -> Result<()> {
         let accepted =
             Phone::fresh().post(&replica, &accept, json!({"display_name": "Bob"})).await?;
         assert_eq!(accepted.status, 201, "{}", accepted.body);
+        let nameless = read(replica.request(Method::POST, &accept)).await?;
+        assert_eq!(nameless.status, 201, "nothing has to be told: {}", nameless.body);
         let guest = Phone::fresh().with_token(accepted.text("/token"));
         assert_eq!(guest.get(&replica, &host.path("")).await?.status, 200);
     }
@@ -37,7 +40,7 @@ async fn a_link_lets_in_until_nobody_was_there_for_an_hour() -> Result<()> {
     let joined =
         Phone::fresh().post(&replica, &host.path("/participants"), by_session.clone()).await?;
     assert_eq!(joined.status, 201, "{}", joined.body);
-    assert_eq!(joined.body["snapshot"]["participants"].as_array().map(Vec::len), Some(4));
+    assert_eq!(joined.body["snapshot"]["participants"].as_array().map(Vec::len), Some(6));
     let other = single(&replica).await?;
     let elsewhere =
         Phone::fresh().post(&replica, &other.path("/participants"), by_session.clone()).await?;
@@ -72,6 +75,45 @@ async fn a_link_lets_in_until_nobody_was_there_for_an_hour() -> Result<()> {
     assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 200, "that was just now");
     age(&sessions, host.session(), "updated_at = now() - interval '61 minutes'").await?;
     assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 410);
+    Ok(())
+}
+
+/// Proves: L8.
+#[tokio::test]
+async fn links_and_heartbeats_may_have_other_times() -> Result<()> {
+    let (sessions, hourly) = scene().await?;
+    let flags = [KEYS, ("--invite-timeout", "2h"), ("--heartbeat-interval", "60s")];
+    let slow = Replica::start_with(&sessions, &flags).await?;
+    let host = single(&slow).await?;
+    let invited = invite(&slow, &host).await?;
+    let path = format!("/api/v1/invites/{}", invited.text("/invite/token"));
+    let seen = async |ago: &str| {
+        let sql =
+            format!("UPDATE core.session_participants SET last_seen_at = now() - interval '{ago}'");
+        sessions.database.execute(&sql).await
+    };
+    let presence = async |replica: &Replica| {
+        let shown = host.send(replica, Method::GET, "", Value::Null).await?;
+        Ok::<_, anyhow::Error>(shown.text("/participants/0/presence").to_owned())
+    };
+    seen("70 seconds").await?;
+    assert_eq!(
+        (presence(&hourly).await?, presence(&slow).await?),
+        ("away".into(), "online".into())
+    );
+    seen("91 seconds").await?;
+    assert_eq!(presence(&slow).await?, "away");
+    seen("90 minutes").await?;
+    assert_eq!(Phone::fresh().get(&slow, &path).await?.status, 200);
+    let closed = Phone::fresh().get(&hourly, &path).await?;
+    assert_eq!(closed.text("/detail"), EXPIRED);
+    seen("121 minutes").await?;
+    let closed = Phone::fresh().get(&slow, &path).await?;
+    assert_eq!(closed.problem(), (410, "invite_expired"));
+    assert_eq!(closed.text("/detail"), EXPIRED.replace("1 hour", "2 hours"));
+    let beat = "/participants/me/heartbeat";
+    let beat = host.send(&slow, Method::PUT, beat, Value::Null).await?;
+    assert_eq!((beat.status, beat.header("heartbeat-interval")), (204, "60"));
     Ok(())
 }
 

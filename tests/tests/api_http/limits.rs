@@ -1,11 +1,16 @@
 //! Tries are counted for a client over all servers, exactly.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use futures::future::join_all;
 use serde_json::json;
-use tests::sessions::replica::{Phone, Replica, read};
+use tests::sessions::replica::{CODE_KEYS, Phone, Replica, read};
+use tests::wait;
 
 use super::scene::{dual, other_than, redeem, scene};
+
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Proves: G28.
 #[tokio::test]
@@ -74,6 +79,31 @@ async fn a_right_code_costs_no_try_an_expired_one_does_and_a_shape_does_not() ->
     }
     assert_eq!(redeem(&replica, &phone, other_than(late.code())).await?.status, 429);
     Ok(())
+}
+
+/// Who is over their limit is turned away without the database, in which nothing can be asked here.
+#[tokio::test]
+async fn a_flood_of_beginnings_does_not_reach_the_database() -> Result<()> {
+    let (sessions, _) = scene().await?;
+    let flags = [("--code-keys", CODE_KEYS[0]), ("--statement-timeout", "500ms")];
+    let replica = Replica::start_with(&sessions, &flags).await?;
+    let phone = Phone::fresh();
+    let body = json!({"app": "tarot", "mode": "single"});
+    let begin = || phone.post(&replica, "/api/v1/sessions", body.clone());
+    wait::until("ten to be begun", PATIENCE, async || {
+        Ok((begin().await?.status == 429).then_some(()))
+    })
+    .await?;
+    // What the database said is believed for a second, which a slow machine may miss.
+    wait::until("one to be turned away without it", PATIENCE, async || {
+        begin().await?;
+        let mut somebody = sessions.database.pool().begin().await?;
+        sqlx::query("LOCK TABLE core.rate_limits").execute(&mut *somebody).await?;
+        let answer = begin().await?;
+        somebody.rollback().await?;
+        Ok((answer.problem() == (429, "quota-exceeded")).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]

@@ -29,6 +29,13 @@ INSERT INTO core.sessions (app, title, created_at, last_activity_at, expires_at,
 INSERT INTO core.session_participants (session_id, last_seen_at, joined_at)
 SELECT session_id, created_at, created_at FROM core.sessions WHERE title LIKE 'tarot ended%';
 
+-- Ended by its host: it does not expire as well. Who has left is not lost.
+INSERT INTO core.sessions (app, title, created_at, last_activity_at, expires_at, ended_at, end_reason, is_active) VALUES
+  ('table_talk', 'table talk was ended', now() - interval '1 hour', now() - interval '31 minutes', now() + interval '1 hour', now() - interval '31 minutes', 'ended', false);
+INSERT INTO core.session_participants (session_id, last_seen_at, joined_at, left_at)
+SELECT session_id, now() - interval '6 minutes', created_at, now() - interval '6 minutes'
+FROM core.sessions WHERE title = 'table talk lives';
+
 INSERT INTO core.sessions (app, title, ended_at, removed_at, is_active) VALUES
   ('table_talk', 'was taken back', now() - interval '2 hours', now() - interval '61 minutes', false),
   ('table_talk', 'was taken back just now', now() - interval '2 hours', now() - interval '30 minutes', false);

@@ -51,6 +51,9 @@ const LEFT_OUT: [(&str, &str); 2] = [
     ("delete-orphaned-profiles", "the table of the people of After Hours is not kept here"),
 ];
 
+/// Rules that end sessions without a word to those who count, and why they end them.
+const ENDS: [(&str, &str); 2] = [("deactivate-silent", "inactivity"), ("close-expired", "timeout")];
+
 /// A relation of an example, and the table that holds its rows here.
 struct Relation {
     view: (&'static str, &'static str),
@@ -148,17 +151,56 @@ fn rule(rule: &Value, app: &str) -> Result<Value> {
     for row in made.get_mut("emit").and_then(Value::as_array_mut).into_iter().flatten() {
         emit(row, relation, app)?;
     }
-    tell(&mut made, relation, app);
+    let table = relation.map_or("", |relation| relation.table);
+    leave_what_is_over(&mut made, table);
+    let mut rows = made.get("emit").and_then(Value::as_array).cloned().unwrap_or_default();
+    tell(&mut rows, &made, table, app);
+    if let Some(made) = made.as_object_mut() {
+        made.remove("emit");
+        if !rows.is_empty() {
+            made.insert("emit".to_owned(), Value::Array(rows));
+        }
+    }
     Ok(made)
 }
 
-/// Phones and auditors hear of what cleanup does. Of a session a trigger tells, whoever ends it; of a participant
-/// whoever marks it does.
-fn tell(rule: &mut Value, relation: Option<&Relation>, app: &str) {
-    let table = relation.map(|relation| relation.table);
+/// Nothing here takes part of what it was when it ends: a session that its host ended does not expire as well, and
+/// who has left is not lost.
+fn leave_what_is_over(rule: &mut Value, table: &str) {
+    let over = match table {
+        "sessions" => "ended_at",
+        "session_participants" => "left_at",
+        _ => return,
+    };
+    let is_update = rule.pointer("/action/update").is_some();
+    let Some(conditions) = rule["where"].as_array_mut().filter(|_| is_update) else { return };
+    let asks = |column: &str| conditions.iter().any(|condition| condition["column"] == column);
+    if !asks(over) && !asks("is_active") {
+        conditions.push(json!({"column": over, "operator": "IsNull"}));
+    }
+}
+
+/// Phones, auditors and those who count hear of what cleanup does. Of the end of a session and of its code a trigger
+/// tells phones and auditors, whoever ends it; of a participant whoever marks it does.
+fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
     let marks =
         rule.pointer("/action/update/set/0/column").is_some_and(|it| it == "disconnected_at");
-    if table == Some("session_participants") && marks {
+    let end = ENDS.iter().find(|(name, _)| table == "sessions" && rule["name"] == *name);
+    if let Some((_, reason)) = end {
+        rows.push(json!({
+            "into": {"schema": "core", "name": "analytics_events"},
+            "values": [
+                {"column": "app", "value": app},
+                {"column": "event_type", "value": "session_expired_auto"},
+                {"column": "event_data", "object": [
+                    {"key": "session_id", "fromColumn": "session_id"},
+                    {"key": "reason", "value": reason},
+                ]},
+                {"column": "timestamp", "now": true},
+            ],
+        }));
+    }
+    if table == "session_participants" && marks {
         let of_session = json!({"column": "session_id", "fromColumn": "session_id"});
         let data = json!({"column": "data", "object": [
             {"key": "participant_id", "fromColumn": "participant_id"},
@@ -166,30 +208,33 @@ fn tell(rule: &mut Value, relation: Option<&Relation>, app: &str) {
         ]});
         let mut audited = data.clone();
         audited["column"] = json!("event_data");
-        let rows = rule.as_object_mut().map(|rule| rule.entry("emit").or_insert_with(|| json!([])));
-        if let Some(rows) = rows.and_then(Value::as_array_mut) {
-            rows.push(json!({
-                "into": {"schema": "core", "name": "session_events"},
-                "values": [of_session, {"column": "type", "value": "participant_disconnected"}, data],
-            }));
-            rows.push(json!({
-                "into": {"schema": "core", "name": "session_audit_log"},
-                "values": [
-                    {"column": "app", "value": app},
-                    {"column": "actor_kind", "value": "system"},
-                    of_session,
-                    {"column": "event_type", "value": "participant_disconnected"},
-                    audited,
-                ],
-            }));
-        }
+        rows.push(json!({
+            "into": {"schema": "core", "name": "session_events"},
+            "values": [of_session, {"column": "type", "value": "participant_disconnected"}, data],
+        }));
+        rows.push(json!({
+            "into": {"schema": "core", "name": "session_audit_log"},
+            "values": [
+                {"column": "app", "value": app},
+                {"column": "actor_kind", "value": "system"},
+                of_session,
+                {"column": "event_type", "value": "participant_disconnected"},
+                audited,
+            ],
+        }));
     }
-    if table == Some("sessions")
-        && let Some(rows) = rule.get_mut("emit").and_then(Value::as_array_mut)
-    {
-        rows.retain(|row| row["into"]["name"] != "session_audit_log");
-        if rows.is_empty() {
-            rule.as_object_mut().map(|rule| rule.remove("emit"));
+    let is_told = |row: &Value| {
+        let is_code = row["values"].as_array().is_some_and(|values| {
+            values.contains(&json!({"column": "event_type", "value": "join_code_expired"}))
+        });
+        table == "sessions" && (row["into"]["name"] == "session_audit_log" || is_code)
+    };
+    rows.retain(|row| !is_told(row));
+    for row in rows {
+        if let Some(values) = row["values"].as_array_mut()
+            && !values.iter().any(|value| value["column"] == "session_id")
+        {
+            values.push(json!({"column": "session_id", "fromColumn": "session_id"}));
         }
     }
 }

@@ -20,9 +20,16 @@ macro_rules! index {
         Index {
             name: $name,
             state: concat!(
-                "SELECT i.indisvalid, p.pid IS NOT NULL
+                "SELECT i.indisvalid, EXISTS (
+                   SELECT
+                   FROM pg_catalog.pg_locks AS l
+                   WHERE l.locktype = 'relation'
+                     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+                     AND l.relation = i.indrelid
+                     AND l.mode = 'ShareUpdateExclusiveLock'
+                     AND l.granted
+                 )
                  FROM pg_catalog.pg_index AS i
-                 LEFT JOIN pg_catalog.pg_stat_progress_create_index AS p ON p.index_relid = i.indexrelid
                  WHERE i.indexrelid = to_regclass('core.",
                 $name,
                 "')"

@@ -4,6 +4,7 @@
 //! work, and wait without an end for a host that is gone.
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,10 +103,13 @@ impl Connections {
 
     async fn given_back(&self) -> Resting {
         loop {
-            self.given.notified().await;
+            // Before it looks: of many that were given while nobody waited only one is told of.
+            let mut given = pin!(self.given.notified());
+            given.as_mut().enable();
             if let Some(resting) = lock(&self.resting).pop() {
                 return resting;
             }
+            given.await;
         }
     }
 

@@ -118,16 +118,20 @@ async fn wrong(
     let reason = if burned.is_empty() { "invalid_code" } else { "burned" };
     let app = misused.map(|session| session.app.as_str());
     let mut told = vec![Event::failed_code(request.table_token.as_deref(), app, reason)];
+    let now = work.now;
     for session in &burned {
         join_codes::revoke(work.connection(), session.id).await?;
-        let data = json!({"session_id": session.id.to_string(), "reason": "burned"});
-        told.push(Event::of(session, EventType::JoinCodeExpired, data));
+        // Of one whose time was over a trigger tells.
+        if session.code_expires_at.is_some_and(|at| now < at) {
+            let data = json!({"session_id": session.id.to_string(), "reason": "burned"});
+            told.push(Event::of(session, EventType::JoinCodeExpired, data));
+        }
     }
     events::tell(work.connection(), &told, actor).await?;
     Ok(Verdict::Wrong)
 }
 
-/// The first who notices does what cleanup would do, and tells of it; once.
+/// The first who notices does what cleanup would do, and tells of it; once. Of the code a trigger tells.
 async fn expired(
     work: &mut Work,
     request: &Request,
@@ -137,9 +141,7 @@ async fn expired(
     let table_token = request.table_token.as_deref();
     let mut told = vec![Event::failed_code(table_token, Some(&session.app), "expired")];
     if let Some(session) = join_codes::expire(work.connection(), session.id).await? {
-        let id = session.id.to_string();
-        let reason = json!({"sessionId": id, "reason": "waiting_timeout"});
-        told.push(Event::of(&session, EventType::JoinCodeExpired, json!({"session_id": id})));
+        let reason = json!({"sessionId": session.id.to_string(), "reason": "waiting_timeout"});
         told.push(Event::of(&session, EventType::SessionExpired, reason));
     }
     events::tell(work.connection(), &told, actor).await?;
