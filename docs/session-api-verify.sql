@@ -110,6 +110,7 @@ BEGIN
     ('core.session_participants', 'refuse_truncate'),
     ('core.sessions', 'keep_matches'),
     ('core.session_participants', 'join_session'),
+    ('core.session_participants', 'tell_of_absence'),
     ('core.session_participants', 'touch_participant'),
     ('core.session_participants', 'count_participants'),
     ('core.session_events', 'number_event')

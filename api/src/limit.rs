@@ -58,6 +58,8 @@ pub fn guard(app: &App, limit: Limit, whose: &str) -> Result<(), Problem> {
 
 /// Takes a try of somebody or something; where none is left, the problem says when one will be.
 pub async fn take(app: &App, work: &mut Work, limit: Limit, whose: &str) -> Result<Try, Problem> {
+    // Many at once would wait for one row, each with a connection to the database.
+    guard(app, limit, whose)?;
     let key = key(limit, whose);
     match rate_limits::reserve(work.connection(), &key, limit).await? {
         Reserved::Taken(taken) => Ok(taken),
@@ -97,8 +99,6 @@ fn headers(limit: Limit, taken: &Try) -> [(HeaderName, String); 2] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use axum::http::StatusCode;
     use axum::response::IntoResponse as _;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Every metric of the server.
@@ -15,6 +15,7 @@ pub struct Metrics {
     requests: HistogramVec,
     codes: IntCounterVec,
     limited: IntCounterVec,
+    lost_limits: IntCounter,
     heartbeats: IntCounterVec,
     pool: IntGaugeVec,
     connections: IntGauge,
@@ -70,6 +71,10 @@ impl Metrics {
             ),
             &["limit"],
         )?;
+        let lost_limits = IntCounter::new(
+            "pgsweep_api_limits_lost_total",
+            "How often all tries were forgotten, as in a crash of the database.",
+        )?;
         let heartbeats = IntCounterVec::new(
             Opts::new(
                 "pgsweep_api_heartbeats_total",
@@ -91,10 +96,11 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(codes.clone()))?;
         registry.register(Box::new(limited.clone()))?;
+        registry.register(Box::new(lost_limits.clone()))?;
         registry.register(Box::new(heartbeats.clone()))?;
         registry.register(Box::new(pool.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        Ok(Self { registry, requests, codes, limited, heartbeats, pool, connections })
+        Ok(Self { registry, requests, codes, limited, lost_limits, heartbeats, pool, connections })
     }
 
     /// A request was answered.
@@ -111,6 +117,11 @@ impl Metrics {
     /// There was no try left of the limit of this name.
     pub fn limited(&self, limit: &'static str) {
         self.limited.with_label_values(&[limit]).inc();
+    }
+
+    /// Nobody has used any try any more.
+    pub fn lost_limits(&self) {
+        self.lost_limits.inc();
     }
 
     /// Somebody was heard of, and was known here or asked for.

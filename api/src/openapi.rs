@@ -210,7 +210,9 @@ impl Operation {
                 schema["then"] =
                     json!({"properties": {needs.name: needs.schema()}, "required": [needs.name]});
             }
-            shown["requestBody"] = json!({"required": fields.iter().any(|field| field.is_required), "content": {"application/json": {"schema": schema}}});
+            let is_required = fields.iter().any(|field| field.is_required);
+            let content = json!({"application/json": {"schema": schema}});
+            shown["requestBody"] = json!({"required": is_required, "content": content});
         }
         shown
     }

@@ -1,5 +1,5 @@
-//! Each alert of the chart fires when it should and not otherwise, by Prometheus' own evaluation
-//! of the very rules that the chart installs. The cases are in `admit_alerts/`, a file an alert.
+//! Each alert of the charts fires when it should and not otherwise, by Prometheus' own evaluation
+//! of the very rules that the charts install. The cases are in `admit_alerts/`, a file an alert.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tests::command::run;
 use tests::settings::Settings;
-use tests::{chart, checkout, skip, tools};
+use tests::{chart, checkout, sessions, skip, tools};
 
 #[tokio::test]
 async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
@@ -16,7 +16,13 @@ async fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
         skip::<()>("Helm is built with Go: install Go")?;
         return Ok(());
     }
-    let objects = chart::rendered(&["--set", "prometheusRule.enabled=true"]).await?;
+    let enabled = ["--set", "prometheusRule.enabled=true"];
+    evaluate(&chart::rendered(&enabled).await?).await?;
+    let of_tests = [&enabled[..], &["--namespace", "tests"]].concat();
+    evaluate(&sessions::chart::rendered(&of_tests).await?).await
+}
+
+async fn evaluate(objects: &[Value]) -> Result<()> {
     let rules = objects.iter().find(|object| object["kind"] == "PrometheusRule");
     let rules = rules.context("the chart has a PrometheusRule")?["spec"].clone();
     let cache = Settings::get()?.cache.clone();

@@ -45,7 +45,7 @@ const MIGRATIONS: [Migration; 8] = [
     migration!(5, "functions", "0005_functions.sql"),
     migration!(6, "ends", "0006_ends.sql"),
     migration!(7, "figures", "0007_figures.sql"),
-    migration!(8, "codes", "0008_codes.sql"),
+    migration!(8, "news", "0008_news.sql"),
 ];
 
 /// The version that this program makes.
@@ -166,10 +166,7 @@ pub async fn migrate(
     done.partitions = partitions(connection).await.map_err(MigrationError::MakePartitions)?;
     for index in INDEXES {
         let failed = |source| MigrationError::BuildIndex { name: index.name, source };
-        unhurried(connection, true).await.map_err(failed)?;
-        let built = index.build(connection).await;
-        unhurried(connection, false).await.map_err(failed)?;
-        if built.map_err(failed)? {
+        if index.build(connection).await.map_err(failed)? {
             tracing::info!(index = index.name, "an index was built");
         }
     }
@@ -267,18 +264,6 @@ async fn partitions(connection: &mut PgConnection) -> Result<i32, Failure> {
     Ok(made)
 }
 
-/// Outside of a transaction, where [`begin`] sets nothing: what takes long takes as long as it does, whatever a role or
-/// the database has as its limits.
-async fn unhurried(connection: &mut PgConnection, is_unhurried: bool) -> Result<(), Failure> {
-    let set = if is_unhurried {
-        "SET statement_timeout = 0; SET lock_timeout = 0"
-    } else {
-        "RESET statement_timeout; RESET lock_timeout"
-    };
-    sqlx::raw_sql(set).execute(connection).await?;
-    Ok(())
-}
-
 /// Sums up what was used, which the first time takes longer than a request may: here nothing waits for it.
 async fn fold_usage(connection: &mut PgConnection) -> Result<(), Failure> {
     let mut transaction = begin(connection).await?;
@@ -335,7 +320,7 @@ pub fn script(names: &RoleArgs) -> String {
     }
     script.push_str(&format!(
         "\n{}\nSELECT core.make_partitions();\nCOMMIT;\n\n\
-         -- What takes long on a large database, beside those who write.\n",
+         -- What takes long on a large database. Where the table is large, build the index before, with CONCURRENTLY.\n",
         roles::script(names)
     ));
     for index in INDEXES {

@@ -18,6 +18,7 @@ pub const STATEMENTS: &[&str] = &[
     FIND_AND_LOCK,
     LIST,
     LEAVE,
+    TELLS,
     DISCONNECT,
     SEE,
     RECONNECT,
@@ -82,6 +83,9 @@ const LEAVE: &str = "
 UPDATE core.session_participants
 SET left_at = now()
 WHERE participant_id = $1";
+
+/// What is marked in this transaction is told of in it, and by no trigger.
+const TELLS: &str = "SELECT set_config('session_api.tells', 'on', TRUE)";
 
 /// Those who are there: one of them, or all.
 const DISCONNECT: &str = "
@@ -239,12 +243,13 @@ pub async fn leave(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::
     Ok(())
 }
 
-/// Marks those who are there as gone, or one of them. Who was.
+/// Marks those who are there as gone, or one of them. Who was, which is to be told of.
 pub async fn disconnect(
     connection: &mut PgConnection,
     session: Uuid,
     participant: Option<Uuid>,
 ) -> Result<Vec<Uuid>, sqlx::Error> {
+    statement::query(TELLS).execute(&mut *connection).await?;
     let disconnect = statement::query_scalar(DISCONNECT).bind(session).bind(participant);
     disconnect.fetch_all(connection).await
 }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::statement;
 
 /// All of them, for the lists in [`super`].
-pub const STATEMENTS: &[&str] = &[RESERVE, WAIT, GIVE_BACK, FORGET];
+pub const STATEMENTS: &[&str] = &[RESERVE, WAIT, GIVE_BACK, FORGET, KEEP];
 
 /// Takes a try where there is one left. The row is judged as it is when its lock was got.
 const RESERVE: &str = "
@@ -47,6 +47,14 @@ const FORGET: &str = "
 UPDATE core.rate_limits
 SET hits = '{}', updated_at = now()
 WHERE k = $1";
+
+/// A row that is there for as long as the others are: the table is empty after the database has crashed.
+const KEEP: &str = "
+INSERT INTO core.rate_limits (k, hits)
+VALUES ('kept', ARRAY[clock_timestamp()])
+ON CONFLICT (k) DO UPDATE
+SET updated_at = now()
+RETURNING hits[1]";
 
 /// So many tries in so many seconds.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +114,12 @@ pub async fn give_back(
     let at = jiff_sqlx::Timestamp::from(at);
     statement::query(GIVE_BACK).bind(key).bind(at).execute(connection).await?;
     Ok(())
+}
+
+/// Since when all tries are kept.
+pub async fn keep(connection: &mut PgConnection) -> Result<Timestamp, sqlx::Error> {
+    let since: jiff_sqlx::Timestamp = statement::query_scalar(KEEP).fetch_one(connection).await?;
+    Ok(since.into())
 }
 
 /// Forgets every try.

@@ -22,7 +22,7 @@ use crate::participant::MOST;
 use crate::problem::{Code, Problem};
 use crate::session::create::joined;
 use crate::session::show::snapshot;
-use crate::session::{Session, SessionId};
+use crate::session::{Session, SessionId, Standing};
 use crate::state::App;
 use crate::token::{self, Token};
 
@@ -92,6 +92,10 @@ async fn direct(work: &mut Work, id: Uuid) -> Result<Session, Problem> {
     let session = sessions::lock(work.connection(), id).await?;
     let session = session.filter(|session| !session.is_removed);
     let session = session.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+    // Cleanup has switched it off before its time was over: requirement 001 tells that from nothing.
+    if session.standing(work.now) == Standing::Expired && work.now < session.expires_at {
+        return Err(Problem::new(Code::SessionNotFound));
+    }
     session.live(work.now, StatusCode::CONFLICT)?;
     Ok(session)
 }

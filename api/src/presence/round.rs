@@ -6,11 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use runtime::database::failure::Failure;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Work, in_time, participants, presence};
+use crate::db::{Work, in_time, participants, presence, rate_limits};
 use crate::event::Actor;
 use crate::participant::heartbeat::came_back;
 use crate::presence::{Beat, Hash, Standing};
@@ -37,9 +38,10 @@ const UNHURRIED: Duration = Duration::from_secs(3);
 /// Until the end. What came until then is written down.
 pub async fn keep(app: Arc<App>, ended: CancellationToken) {
     let (mut is_last, mut told) = (false, Instant::now());
+    let mut limits = None;
     loop {
         let pace = Pace { begun: Instant::now(), ended: &ended };
-        if let Err(error) = round(&app, &pace).await {
+        if let Err(error) = round(&app, &pace, &mut limits).await {
             let error = Failure::from(error);
             tracing::warn!(%error, "heartbeats could not be written down, trying again");
         }
@@ -76,8 +78,19 @@ impl Pace<'_> {
     }
 }
 
-async fn round(app: &App, pace: &Pace<'_>) -> Result<(), sqlx::Error> {
-    in_time(LONGEST, report(app)).await?;
+/// `limits` is since when tries are kept.
+async fn round(
+    app: &App,
+    pace: &Pace<'_>,
+    limits: &mut Option<Timestamp>,
+) -> Result<(), sqlx::Error> {
+    let since = in_time(LONGEST, report(app)).await?;
+    if limits.replace(since).is_some_and(|before| before != since) {
+        tracing::warn!(
+            "limits were lost, as in a crash of the database: everybody has all tries again"
+        );
+        app.metrics.lost_limits();
+    }
     // First what has to be in time.
     for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
         let asked = in_time(LONGEST, ask(app, asked_for)).await?;
@@ -105,11 +118,13 @@ async fn begin(app: &App) -> Result<Work, sqlx::Error> {
     }
 }
 
-/// Says that this replica is there.
-async fn report(app: &App) -> Result<(), sqlx::Error> {
+/// Says that this replica is there. Since when tries are kept.
+async fn report(app: &App) -> Result<Timestamp, sqlx::Error> {
     let mut work = begin(app).await?;
     presence::report(work.connection(), app.id).await?;
-    work.commit().await
+    let since = rate_limits::keep(work.connection()).await?;
+    work.commit().await?;
+    Ok(since)
 }
 
 /// Asks whether these are still good. When that was.

@@ -56,6 +56,30 @@ async fn phones_and_auditors_hear_of_an_end_once_by_whatever_sql_it_comes() -> R
 }
 
 #[tokio::test]
+async fn who_is_marked_as_gone_is_told_of_while_there_is_a_session_to_be_gone_from() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        for title in ["lives", "over", "left", "told"] {
+            session(database, "table_talk", title, &[]).await?;
+            let left_at = if title == "left" { "now()" } else { "NULL" };
+            participant(database, title, title, &[("left_at", left_at), ("last_seen_at", "now() - interval '6 minutes'")]).await?;
+        }
+        database.execute("UPDATE core.sessions SET expires_at = now() WHERE title = 'over'").await?;
+        let mark = "UPDATE core.session_participants SET disconnected_at = now() WHERE display_name";
+        database.execute(&format!("BEGIN; SET LOCAL session_api.tells TO on; {mark} = 'told'; COMMIT")).await?;
+        let mut cleanup = sessions.connect(&sessions.roles.cleanup, "table_talk").await?;
+        execute(&mut cleanup, &statement("000, Cleanup Cron Job, rule 3")?).await?;
+        let told = "SELECT s.title, e.data ->> 'reason' FROM core.session_events AS e JOIN core.sessions AS s USING (session_id)
+                    WHERE e.type = 'participant_disconnected'
+                    UNION ALL SELECT s.title, l.actor_kind FROM core.session_audit_log AS l JOIN core.sessions AS s USING (session_id)
+                    WHERE l.event_type = 'participant_disconnected'";
+        assert_eq!(rows_of(database, told).await?, ["(lives,timeout)", "(lives,sql)"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_session_that_is_given_more_time_is_told_of_again_when_that_is_over() -> Result<()> {
     on_each_version(async |sessions| {
         let database = &sessions.database;

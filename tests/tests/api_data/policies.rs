@@ -47,12 +47,6 @@ const TABLE_TALK: &str = "
     update:
       set:
       - {column: disconnected_at, now: true}
-  emit:
-  - into: {schema: core, name: session_events}
-    values:
-    - {column: session_id, fromColumn: session_id}
-    - {column: type, value: participant_disconnected}
-    - {column: data, object: [{key: participant_id, fromColumn: participant_id}]}
 - name: delete-expired
   table: {schema: core, name: sessions}
   where:
@@ -110,7 +104,7 @@ async fn a_policy_on_the_core_tables_cleans_one_app_and_leaves_archive_and_outbo
             rows_of(database, events).await?,
             [
                 "(join_code_expired,,table_talk,t)",
-                "(participant_disconnected,,table_talk,t)",
+                "(participant_disconnected,timeout,table_talk,t)",
                 "(session_expired,inactivity,table_talk,t)",
                 "(session_expired,timeout,table_talk,)",
                 "(session_expired,waiting_timeout,table_talk,t)",

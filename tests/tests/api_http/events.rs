@@ -81,7 +81,7 @@ async fn every_event_that_is_counted_is_in_the_database_with_what_it_has_to_say(
     let generated = json!({"session_id": paired.session(), "expires_at": paired.created.body["pairing"]["expires_at"]});
     let created = json!({"session_group_id": paired.group(), "table_token": "table_042", "context": "Exploring"});
     let ended = |host: &Host, reason: &str| json!({"session_id": host.session(), "reason": reason});
-    let counts = json!({"expired_waiting": 1, "expired_inactive": 1, "disconnected_participants": 1, "deleted_sessions": 1});
+    let counts = json!({"expired_waiting": 1, "expired_inactive": 1, "disconnected_participants": 1, "deleted_sessions": 1, "policy": "table-talk-sessions"});
     let exact = [
         ("join_code_generated", generated),
         ("join_code_used", json!({"session_id": paired.session(), "success": true})),

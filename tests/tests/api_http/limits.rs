@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use tests::sessions::replica::{CODE_KEYS, Phone, Replica, read};
 use tests::wait;
@@ -104,6 +105,27 @@ async fn a_flood_of_beginnings_does_not_reach_the_database() -> Result<()> {
         Ok((answer.problem() == (429, "quota-exceeded")).then_some(()))
     })
     .await
+}
+
+/// As a crash of the database leaves them.
+#[tokio::test]
+async fn that_all_tries_were_forgotten_is_noticed() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let lost = async || {
+        let page = replica.request(Method::GET, "/metrics").send().await?.text().await?;
+        let line = page.lines().find(|line| line.starts_with("pgsweep_api_limits_lost_total "));
+        Ok::<_, anyhow::Error>(line.context("the figure")?.ends_with(" 1"))
+    };
+    let kept = "SELECT count(*) FROM core.rate_limits";
+    wait::until("the row that is kept", PATIENCE, async || {
+        Ok((sessions.database.scalar::<i64>(kept).await? == 1).then_some(()))
+    })
+    .await?;
+    assert!(!lost().await?, "a server that begins has lost nothing");
+    sessions.database.execute("TRUNCATE core.rate_limits").await?;
+    wait::until("it to be noticed", PATIENCE, async || Ok(lost().await?.then_some(()))).await?;
+    assert!(replica.log().contains("limits were lost"), "{}", replica.log());
+    Ok(())
 }
 
 #[tokio::test]

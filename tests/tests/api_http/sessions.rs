@@ -240,6 +240,13 @@ async fn expired_is_judged_when_it_is_asked_whatever_cleanup_has_done() -> Resul
             .await?;
         assert_eq!(join.problem(), (410, "session_expired"), "{set}");
     }
+    let host = single(&replica).await?;
+    age(&sessions, host.session(), "is_active = FALSE").await?;
+    let direct = json!({"access_method": "direct"});
+    let join = Phone::fresh().post(&replica, &host.path("/participants"), direct).await?;
+    assert_eq!(join.problem(), (404, "session_not_found"));
+    assert_eq!(join.text("/detail"), "Session not found or inactive");
+
     let unknown = "/api/v1/sessions/7d444840-9dc0-11d1-b245-5ffdce74fad2/participants";
     let answer = Phone::fresh().post(&replica, unknown, json!({"access_method": "direct"})).await?;
     assert_eq!(answer.text("/detail"), "Session not found or inactive");

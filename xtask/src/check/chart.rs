@@ -22,7 +22,6 @@ const CHARTS: [Chart; 2] = [
 const MOST_LINES: usize = 150;
 const POLICIES: &str = "charts/session-api/files/policies";
 const POLICIES_SCHEMA: &str = "charts/session-api/values.schema.json";
-const ALERTS: &str = "charts/pgsweep/files/alerts.yaml";
 const RUNBOOKS: &str = "docs/runbooks";
 const ALERT_TESTS: &str = "tests/tests/admit_alerts";
 
@@ -152,31 +151,15 @@ fn policy_findings() -> Result<Vec<String>> {
 
 /// An alert that wakes somebody up says what to do, and has been seen to fire.
 fn alert_findings() -> Result<Vec<String>> {
-    let rules: Value = serde_saphyr::from_str(&workspace::read(ALERTS)?)
-        .with_context(|| format!("cannot read {ALERTS}"))?;
-    let mut findings = unknown_metrics(&rules)?;
+    let mut findings = Vec::new();
     let mut expected = BTreeSet::new();
-    for rule in alerts(&rules) {
-        let (alert, slug) = (text(rule, "/alert"), slug(text(rule, "/alert")));
-        if text(rule, "/annotations/runbook_url") != format!("RUNBOOKS/{slug}.md") {
-            findings.push(format!("{alert}: its runbook_url is not RUNBOOKS/{slug}.md"));
-        }
-        for annotation in ["summary", "description"] {
-            if text(rule, &format!("/annotations/{annotation}")).is_empty() {
-                findings.push(format!("{alert} has no {annotation}"));
-            }
-        }
-        if text(rule, "/labels/severity").is_empty() {
-            findings.push(format!("{alert} has no severity"));
-        }
-        for (path, needle) in [
-            (format!("{RUNBOOKS}/{slug}.md"), format!("# {alert}\n")),
-            (format!("{ALERT_TESTS}/{slug}.yaml"), format!("alertname: {alert}\n")),
-        ] {
-            if !workspace::read(&path).is_ok_and(|text| text.contains(&needle)) {
-                findings.push(format!("{alert}: no {path} that says `{}`", needle.trim_end()));
-            }
-            expected.insert(path);
+    for chart in &CHARTS {
+        let path = format!("{}/files/alerts.yaml", chart.folder);
+        let rules: Value = serde_saphyr::from_str(&workspace::read(&path)?)
+            .with_context(|| format!("cannot read {path}"))?;
+        findings.extend(unknown_metrics(&rules, &joined(chart.sources, &["rs"])?));
+        for rule in alerts(&rules) {
+            findings.extend(breaches(rule, &mut expected));
         }
     }
     for (folder, extension) in [(RUNBOOKS, "md"), (ALERT_TESTS, "yaml")] {
@@ -185,24 +168,50 @@ fn alert_findings() -> Result<Vec<String>> {
         findings.extend(
             files
                 .filter(|path| !expected.contains(path))
-                .map(|path| format!("{path} belongs to no alert of the chart")),
+                .map(|path| format!("{path} belongs to no alert of a chart")),
         );
     }
     Ok(findings)
 }
 
-/// An alert on a series that nobody shows would never fire.
-fn unknown_metrics(rules: &Value) -> Result<Vec<String>> {
-    let shown = joined("operator/src", &["rs"])?;
-    let mut findings = BTreeSet::new();
-    for rule in every_rule(rules) {
-        for metric in metrics(text(rule, "/expr")) {
-            if !shown.contains(&format!("\"{metric}\"")) {
-                findings.insert(format!("an alert looks at {metric}, which no operator shows"));
-            }
+/// What is wrong with one; the files that it has to have are `expected` then.
+fn breaches(rule: &Value, expected: &mut BTreeSet<String>) -> Vec<String> {
+    let mut findings = Vec::new();
+    let (alert, slug) = (text(rule, "/alert"), slug(text(rule, "/alert")));
+    if text(rule, "/annotations/runbook_url") != format!("RUNBOOKS/{slug}.md") {
+        findings.push(format!("{alert}: its runbook_url is not RUNBOOKS/{slug}.md"));
+    }
+    for annotation in ["summary", "description"] {
+        if text(rule, &format!("/annotations/{annotation}")).is_empty() {
+            findings.push(format!("{alert} has no {annotation}"));
         }
     }
-    Ok(findings.into_iter().collect())
+    if text(rule, "/labels/severity").is_empty() {
+        findings.push(format!("{alert} has no severity"));
+    }
+    for (path, needle) in [
+        (format!("{RUNBOOKS}/{slug}.md"), format!("# {alert}\n")),
+        (format!("{ALERT_TESTS}/{slug}.yaml"), format!("alertname: {alert}\n")),
+    ] {
+        if !workspace::read(&path).is_ok_and(|text| text.contains(&needle)) {
+            findings.push(format!("{alert}: no {path} that says `{}`", needle.trim_end()));
+        }
+        expected.insert(path);
+    }
+    findings
+}
+
+/// An alert on a series that nobody shows would never fire.
+fn unknown_metrics(rules: &Value, sources: &str) -> BTreeSet<String> {
+    let all = every_rule(rules).flat_map(|rule| metrics(text(rule, "/expr")));
+    let unknown = all.filter(|metric| {
+        // A histogram is shown as three series.
+        let histogram = metric.strip_suffix("_count").unwrap_or(metric);
+        [metric, histogram].iter().all(|name| !sources.contains(&format!("\"{name}\"")))
+    });
+    unknown
+        .map(|metric| format!("an alert looks at {metric}, which its program does not show"))
+        .collect()
 }
 
 /// Every `pgsweep_…` of an expression that is no recording rule, whose name has a colon.

@@ -125,7 +125,7 @@ fn policy(example: &Value, made: &Made) -> Result<Value> {
     let rules: Result<Vec<_>> = rules.map(|rule| self::rule(rule, made.app)).collect();
     let rules = rules?;
     let names: Vec<_> = rules.iter().filter_map(|rule| rule["name"].as_str()).collect();
-    spec.insert("report".to_owned(), report(&example["spec"]["report"], made.app, &names)?);
+    spec.insert("report".to_owned(), report(&example["spec"]["report"], made, &names)?);
     spec.insert("rules".to_owned(), Value::Array(rules));
     Ok(policy)
 }
@@ -180,11 +180,8 @@ fn leave_what_is_over(rule: &mut Value, table: &str) {
     }
 }
 
-/// Phones, auditors and those who count hear of what cleanup does. Of the end of a session and of its code a trigger
-/// tells phones and auditors, whoever ends it; of a participant whoever marks it does.
+/// Those who count hear of what cleanup does. Phones and auditors are told by triggers, whoever does it.
 fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
-    let marks =
-        rule.pointer("/action/update/set/0/column").is_some_and(|it| it == "disconnected_at");
     let end = ENDS.iter().find(|(name, _)| table == "sessions" && rule["name"] == *name);
     if let Some((_, reason)) = end {
         rows.push(json!({
@@ -200,34 +197,11 @@ fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
             ],
         }));
     }
-    if table == "session_participants" && marks {
-        let of_session = json!({"column": "session_id", "fromColumn": "session_id"});
-        let data = json!({"column": "data", "object": [
-            {"key": "participant_id", "fromColumn": "participant_id"},
-            {"key": "reason", "value": "timeout"},
-        ]});
-        let mut audited = data.clone();
-        audited["column"] = json!("event_data");
-        rows.push(json!({
-            "into": {"schema": "core", "name": "session_events"},
-            "values": [of_session, {"column": "type", "value": "participant_disconnected"}, data],
-        }));
-        rows.push(json!({
-            "into": {"schema": "core", "name": "session_audit_log"},
-            "values": [
-                {"column": "app", "value": app},
-                {"column": "actor_kind", "value": "system"},
-                of_session,
-                {"column": "event_type", "value": "participant_disconnected"},
-                audited,
-            ],
-        }));
-    }
     let is_told = |row: &Value| {
         let is_code = row["values"].as_array().is_some_and(|values| {
             values.contains(&json!({"column": "event_type", "value": "join_code_expired"}))
         });
-        table == "sessions" && (row["into"]["name"] == "session_audit_log" || is_code)
+        row["into"]["name"] == "session_audit_log" || is_code
     };
     rows.retain(|row| !is_told(row));
     for row in rows {
@@ -242,9 +216,6 @@ fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
 fn emit(row: &mut Value, relation: Option<&Relation>, app: &str) -> Result<()> {
     let into = table(find(&row["into"])?, &row["into"]);
     let mut values = vec![json!({"column": "app", "value": app})];
-    if into["name"] == "session_audit_log" {
-        values.push(json!({"column": "actor_kind", "value": "system"}));
-    }
     rename_values(&mut row["values"], &["fromColumn"], relation);
     values.extend(list(&row["values"]).cloned());
     *row = json!({"into": into, "values": values});
@@ -252,18 +223,19 @@ fn emit(row: &mut Value, relation: Option<&Relation>, app: &str) -> Result<()> {
 }
 
 /// One place for the counts of all apps, under the name that dashboards ask for.
-fn report(report: &Value, app: &str, rules: &[&str]) -> Result<Value> {
+fn report(report: &Value, made: &Made, rules: &[&str]) -> Result<Value> {
     let object = list(&report["values"]).find_map(|value| value.get("object"));
     let object = object.and_then(Value::as_array).context("the report has an object")?;
     let told = object.iter().filter(|entry| {
         let rule = entry.get("affected").and_then(Value::as_str);
         rule.is_none_or(|rule| rules.contains(&rule))
     });
-    let told: Vec<_> = told.cloned().collect();
+    let mut told: Vec<_> = told.cloned().collect();
+    told.push(json!({"key": "policy", "value": made.name}));
     Ok(json!({
         "into": {"schema": "core", "name": "analytics_events"},
         "values": [
-            {"column": "app", "value": app},
+            {"column": "app", "value": made.app},
             {"column": "event_type", "value": "cleanup_job_completed"},
             {"column": "event_data", "object": told},
             {"column": "timestamp", "now": true},
@@ -377,7 +349,7 @@ emit:
     }
 
     #[test]
-    fn phones_hear_of_whoever_is_marked_as_gone() {
+    fn who_has_left_is_not_lost() {
         let made = rule_of(
             "name: r
 table: {schema: table_talk, name: session_participants}
@@ -385,9 +357,8 @@ where: [{column: disconnected_at, operator: IsNull}]
 action: {update: {set: [{column: disconnected_at, now: true}]}}",
             "table_talk",
         );
-        assert_eq!(made["emit"][0]["into"]["name"], "session_events");
-        assert_eq!(made["emit"][1]["into"]["name"], "session_audit_log");
-        assert_eq!(made["emit"][1]["values"][0]["value"], "table_talk");
+        assert_eq!(made["where"][2], json!({"column": "left_at", "operator": "IsNull"}));
+        assert!(made.get("emit").is_none(), "triggers tell phones and auditors");
     }
 
     #[test]

@@ -70,6 +70,20 @@ impl Index {
     /// No lock of the session keeps two apart, which a pooler of transactions would lend to somebody else: whoever
     /// gets in the way of the other one looks again.
     pub async fn build(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
+        if let State::Whole = self.state(connection).await? {
+            return Ok(false);
+        }
+        // Outside of a transaction nothing else sets these: it takes as long as it does, whatever limits a role or the
+        // database has.
+        sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0")
+            .execute(&mut *connection)
+            .await?;
+        let built = self.try_build(connection).await;
+        sqlx::raw_sql("RESET statement_timeout; RESET lock_timeout").execute(connection).await?;
+        built
+    }
+
+    async fn try_build(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
         let mut tries = 0;
         loop {
             match self.state(connection).await? {

@@ -18,6 +18,34 @@ CREATE TRIGGER tell_of_code AFTER UPDATE ON core.sessions
   FOR EACH ROW WHEN (OLD.pairing_code_hash IS NOT NULL AND NEW.pairing_code_hash IS DISTINCT FROM OLD.pairing_code_hash)
   EXECUTE FUNCTION core.tell_of_code();
 
+-- Phones and auditors hear of somebody who is marked as gone, by whatever SQL, while there is a session to be gone from.
+-- Who marks somebody and tells of it says so by the setting.
+CREATE FUNCTION core.tell_of_absence() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  data CONSTANT jsonb := jsonb_build_object('participant_id', NEW.participant_id, 'reason', 'timeout');
+  session_group uuid;
+BEGIN
+  IF current_setting('session_api.tells', true) = 'on' THEN
+    RETURN NULL;
+  END IF;
+  SELECT s.session_group_id INTO session_group
+  FROM core.sessions AS s
+  WHERE s.session_id = NEW.session_id
+    AND s.expires_at > now()
+    AND s.ended_at IS NULL;
+  IF FOUND THEN
+    INSERT INTO core.session_events (session_group_id, session_id, type, data)
+    VALUES (session_group, NEW.session_id, 'participant_disconnected', data);
+    INSERT INTO core.session_audit_log (session_id, app, event_type, actor_id, actor_kind, event_data)
+    VALUES (NEW.session_id, NEW.app, 'participant_disconnected', session_user, 'sql', data);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER tell_of_absence AFTER UPDATE OF disconnected_at ON core.session_participants
+  FOR EACH ROW WHEN (OLD.disconnected_at IS NULL AND NEW.disconnected_at IS NOT NULL AND NEW.left_at IS NULL)
+  EXECUTE FUNCTION core.tell_of_absence();
+
 -- Every session in which nobody who is there was heard of for an hour, also where nobody is there any more: as
 -- requirement 001 has it, and as the policy does. The trigger tells of what it ends.
 CREATE OR REPLACE FUNCTION tarot.cleanup_inactive_sessions() RETURNS void
