@@ -4,10 +4,12 @@ pub mod accept;
 pub mod create;
 pub mod show;
 
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -32,8 +34,9 @@ pub struct Invite {
 impl Invite {
     /// Goes on where somebody can be let in: a session in which nobody was for longer than that takes nobody in by
     /// a link.
-    pub fn open(&self, now: Timestamp, timeout: SignedDuration) -> Result<(), Problem> {
-        if now.duration_since(self.seen_at) > timeout {
+    pub fn open(&self, now: Timestamp, timeout: Duration) -> Result<(), Problem> {
+        let silent = Duration::try_from(now.duration_since(self.seen_at)).unwrap_or_default();
+        if silent > timeout {
             return Err(Problem::new(Code::InviteExpired).detail(expired(timeout)));
         }
         let over = |_| Problem::new(Code::SessionNotFound);
@@ -65,11 +68,11 @@ impl Invite {
 }
 
 /// The text of the requirement, with the time that holds here.
-fn expired(timeout: SignedDuration) -> String {
+fn expired(timeout: Duration) -> String {
     let seconds = timeout.as_secs();
     let (count, unit) = match seconds {
-        _ if seconds % 3600 == 0 => (seconds / 3600, "hour"),
-        _ if seconds % 60 == 0 => (seconds / 60, "minute"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
         _ => (seconds, "second"),
     };
     let plural = if count == 1 { "" } else { "s" };
@@ -108,7 +111,7 @@ mod tests {
             seen_at: at("2026-01-01T11:00:00Z"),
         };
         let code = |invite: &Invite| {
-            invite.open(noon, SignedDuration::from_hours(1)).err().map(|problem| problem.code())
+            invite.open(noon, Duration::from_hours(1)).err().map(|problem| problem.code())
         };
         assert_eq!(code(&invite()), None, "an hour is not more than an hour");
         let silent = Invite { seen_at: at("2026-01-01T10:59:59Z"), ..invite() };

@@ -5,8 +5,10 @@ pub mod join;
 pub mod leave;
 pub mod ready;
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,7 +23,7 @@ use crate::token::Token;
 pub const MOST: i32 = 64;
 
 /// Silent for so long, one is gone: cleanup marks them then.
-const GONE: SignedDuration = SignedDuration::from_mins(5);
+const GONE: Duration = Duration::from_mins(5);
 
 /// Somebody in a session.
 #[derive(Clone, Debug)]
@@ -66,8 +68,8 @@ pub enum Access {
 
 impl Participant {
     /// What the others see. Who lets more than half a heartbeat pass after the one that was due is away.
-    pub fn shown(&self, now: Timestamp, heartbeat: SignedDuration) -> Value {
-        let silent = now.duration_since(self.last_seen_at);
+    pub fn shown(&self, now: Timestamp, heartbeat: Duration) -> Value {
+        let silent = Duration::try_from(now.duration_since(self.last_seen_at)).unwrap_or_default();
         let presence = if self.is_disconnected || silent >= GONE {
             "disconnected"
         } else if silent >= heartbeat * 3 / 2 {
@@ -163,11 +165,11 @@ mod tests {
                 role: "host".to_owned(),
                 ready: false,
                 joined_at: noon,
-                last_seen_at: noon - SignedDuration::from_secs(seconds),
+                last_seen_at: noon - jiff::SignedDuration::from_secs(seconds),
                 is_disconnected,
                 has_left: false,
             };
-            participant.shown(noon, SignedDuration::from_secs(30))["presence"].clone()
+            participant.shown(noon, Duration::from_secs(30))["presence"].clone()
         };
         let seen = [0, 44, 45, 299, 300].map(|seconds| presence(seconds, false));
         assert_eq!(seen, ["online", "online", "away", "away", "disconnected"]);

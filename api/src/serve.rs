@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use runtime::database::failure::{Failure, FailureKind};
 use sqlx::Connection as _;
 use thiserror::Error;
@@ -112,10 +111,8 @@ async fn run(args: ServeArgs, ended: &CancellationToken) -> Result<Exit, ServeEr
         presence: Presence::new(silence.heartbeat_interval),
         metrics: Metrics::new().map_err(ServeError::Metrics)?,
         proxies: trusted_proxies,
-        heartbeat: SignedDuration::try_from(silence.heartbeat_interval)
-            .unwrap_or(SignedDuration::MAX),
-        invite_timeout: SignedDuration::try_from(silence.invite_timeout)
-            .unwrap_or(SignedDuration::MAX),
+        heartbeat: silence.heartbeat_interval,
+        invite_timeout: silence.invite_timeout,
         request_timeout,
         draining: Draining::default(),
     });

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::admin::AdminKeys;
@@ -41,9 +40,9 @@ pub struct App {
     /// How many proxies of ours stand before it.
     pub proxies: usize,
     /// How often phones are asked to say that they are there.
-    pub heartbeat: SignedDuration,
+    pub heartbeat: Duration,
     /// A link leads to no session in which nobody was heard of for longer.
-    pub invite_timeout: SignedDuration,
+    pub invite_timeout: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Whether it is about to end.

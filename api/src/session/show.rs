@@ -1,11 +1,11 @@
 //! `GET /api/v1/sessions/{id}`: what a participant sees of their session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::answer;
@@ -35,7 +35,7 @@ pub async fn show(
 pub async fn snapshot(
     work: &mut Work,
     session: &Session,
-    heartbeat: SignedDuration,
+    heartbeat: Duration,
 ) -> Result<Value, Problem> {
     let now = work.now;
     let Present { participants, deck, head: (epoch, seq) } =

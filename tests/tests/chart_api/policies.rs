@@ -53,6 +53,43 @@ const EXPECTED: [(&str, bool, Rules); 6] = [
     ("events", true, &[("drop-outbox", 2), ("drop-analytics", 1)]),
 ];
 
+/// Phones hear of each end that nobody has told of, and auditors of each that left the row there. Those who count
+/// hear of what cleanup did, of which session it was.
+const TOLD: [(&str, &[&str]); 3] = [
+    (
+        "SELECT app, type AS name FROM core.session_events WHERE type <> 'x'",
+        &[
+            "after_hours session_expired 1",
+            "table_talk join_code_expired 1",
+            "table_talk participant_disconnected 1",
+            "table_talk session_expired 4",
+            "tarot session_expired 3",
+        ],
+    ),
+    (
+        "SELECT app, event_type AS name FROM core.session_audit_log WHERE event_type <> 'session_deleted'",
+        &[
+            "after_hours session_expired 1",
+            "table_talk participant_disconnected 1",
+            "table_talk session_expired 2",
+            "tarot session_expired 3",
+        ],
+    ),
+    (
+        "SELECT app, concat_ws(' ', event_type, event_data ->> 'reason') AS name FROM core.analytics_events
+         WHERE session_id = (event_data ->> 'session_id')::uuid",
+        &[
+            "after_hours session_expired_auto timeout 1",
+            "table_talk join_code_expired 1",
+            "table_talk participant_disconnected 1",
+            "table_talk session_deleted 1",
+            "table_talk session_expired_auto inactivity 1",
+            "table_talk session_expired_auto waiting_timeout 1",
+            "tarot session_expired_auto inactivity 1",
+        ],
+    ),
+];
+
 /// The policies by the names of their files.
 async fn policies() -> Result<BTreeMap<String, Value>> {
     let values = ["--set", "cleanupPolicies.enabled=true,cleanupPolicies.mode=Enforce"];
@@ -135,42 +172,7 @@ async fn leaves_what_is_not_due(sessions: &Sessions) -> Result<()> {
     .fetch_all(database.pool())
     .await?;
     assert_eq!(told, ["after_hours", "table_talk", "tarot"]);
-    // Phones hear of each end that nobody has told of, and auditors of each that left the row there. Those who count
-    // hear of what cleanup did, of which session it was.
-    for (sink, expected) in [
-        (
-            "SELECT app, type AS name FROM core.session_events WHERE type <> 'x'",
-            vec![
-                "after_hours session_expired 1",
-                "table_talk join_code_expired 1",
-                "table_talk participant_disconnected 1",
-                "table_talk session_expired 4",
-                "tarot session_expired 3",
-            ],
-        ),
-        (
-            "SELECT app, event_type AS name FROM core.session_audit_log WHERE event_type <> 'session_deleted'",
-            vec![
-                "after_hours session_expired 1",
-                "table_talk participant_disconnected 1",
-                "table_talk session_expired 2",
-                "tarot session_expired 3",
-            ],
-        ),
-        (
-            "SELECT app, concat_ws(' ', event_type, event_data ->> 'reason') AS name FROM core.analytics_events
-             WHERE session_id = (event_data ->> 'session_id')::uuid",
-            vec![
-                "after_hours session_expired_auto timeout 1",
-                "table_talk join_code_expired 1",
-                "table_talk participant_disconnected 1",
-                "table_talk session_deleted 1",
-                "table_talk session_expired_auto inactivity 1",
-                "table_talk session_expired_auto waiting_timeout 1",
-                "tarot session_expired_auto inactivity 1",
-            ],
-        ),
-    ] {
+    for (sink, expected) in TOLD {
         let each = format!(
             "SELECT concat_ws(' ', app, name, count(*)) AS line FROM ({sink}) AS e GROUP BY app, name"
         );

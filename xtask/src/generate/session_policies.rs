@@ -164,8 +164,7 @@ fn rule(rule: &Value, app: &str) -> Result<Value> {
     Ok(made)
 }
 
-/// Nothing here takes part of what it was when it ends: a session that its host ended does not expire as well, and
-/// who has left is not lost.
+/// A session that its host ended does not expire as well, and who has left is not lost.
 fn leave_what_is_over(rule: &mut Value, table: &str) {
     let over = match table {
         "sessions" => "ended_at",
@@ -197,13 +196,10 @@ fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
             ],
         }));
     }
-    let is_told = |row: &Value| {
-        let is_code = row["values"].as_array().is_some_and(|values| {
-            values.contains(&json!({"column": "event_type", "value": "join_code_expired"}))
-        });
-        row["into"]["name"] == "session_audit_log" || is_code
-    };
-    rows.retain(|row| !is_told(row));
+    let code = json!({"column": "event_type", "value": "join_code_expired"});
+    rows.retain(|row| {
+        row["into"]["name"] != "session_audit_log" && list(&row["values"]).all(|it| *it != code)
+    });
     for row in rows {
         if let Some(values) = row["values"].as_array_mut()
             && !values.iter().any(|value| value["column"] == "session_id")
