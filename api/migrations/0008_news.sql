@@ -88,3 +88,47 @@ CREATE TRIGGER begin_again BEFORE UPDATE ON core.sessions
 -- What is summed up is summed once: without its lines the sums would stay for ever.
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON core.session_archive
   FOR EACH STATEMENT EXECUTE FUNCTION core.refuse_truncate();
+
+-- As 0006 has it, in a language whose statements are planned once a connection, and not at each call: of what it takes to
+-- delete a session that was half.
+CREATE OR REPLACE FUNCTION core.usage_of(
+  session uuid,
+  began_at timestamptz,
+  active_at timestamptz,
+  over_at timestamptz,
+  OUT participants integer,
+  OUT session_minutes numeric,
+  OUT participant_minutes numeric,
+  OUT peak_participants integer
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  WITH stays AS (
+    SELECT
+      joined_at,
+      GREATEST(joined_at, LEAST(CASE WHEN left_at <= over_at THEN left_at ELSE last_seen_at END, over_at)) AS gone_at
+    FROM core.session_participants
+    WHERE session_id = session
+  ), present AS (
+    SELECT sum(step) OVER (ORDER BY at, step DESC ROWS UNBOUNDED PRECEDING) AS people
+    FROM (
+      SELECT joined_at AS at, 1 AS step FROM stays
+      UNION ALL
+      SELECT gone_at, -1 FROM stays
+    ) AS steps
+  ), total AS (
+    SELECT
+      count(*)::integer AS stays,
+      GREATEST(max(gone_at), LEAST(active_at, over_at), began_at) AS used_until,
+      COALESCE(sum(EXTRACT(epoch FROM gone_at - joined_at)), 0) AS seconds
+    FROM stays
+  )
+  SELECT
+    total.stays,
+    round(EXTRACT(epoch FROM total.used_until - began_at) / 60, 2),
+    round(total.seconds / 60, 2),
+    COALESCE((SELECT max(people) FROM present), 0)::integer
+  INTO participants, session_minutes, participant_minutes, peak_participants
+  FROM total;
+END $$;

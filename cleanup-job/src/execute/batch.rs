@@ -1,5 +1,7 @@
 //! One batch: a transaction that holds the fence, changes rows, and counts itself in the ledger.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use policy::{Execution, Locked, Moment, QualifiedTable, Statement, Step};
 use sqlx::postgres::PgRow;
@@ -21,6 +23,8 @@ pub struct Batch {
     pub kept: i64,
     /// Where it ended.
     pub place: Vec<String>,
+    /// How long its begin took, before any row was looked for.
+    pub begun: Duration,
 }
 
 /// What all batches of a rule have in common.
@@ -82,7 +86,9 @@ pub async fn change(
     task: &Task,
     portion: Portion<'_>,
 ) -> Result<Batch, Failure> {
+    let begin = Instant::now();
     let mut fenced = session.batch(&task.execution).await?;
+    let begun = begin.elapsed();
     let batch = if task.step.locks_first() {
         change_locked(fenced.transaction(), task, portion).await?
     } else {
@@ -102,7 +108,7 @@ pub async fn change(
         fingerprint: task.fingerprint,
     };
     fenced.commit(&record).await?;
-    Ok(batch)
+    Ok(Batch { begun, ..batch })
 }
 
 /// The place of the first row of the batch, where a batch of one could not be done: what the rule
@@ -135,7 +141,7 @@ async fn change_at_once(
     let row = one(transaction, &statement, task.moment(portion)).await?;
     let (changed, kept) = changed(&task.step, &row)?;
     let place = place(&row, &task.step, CHANGE_COLUMNS)?;
-    Ok(Batch { seen: row.try_get("seen")?, changed, kept, place })
+    Ok(Batch { seen: row.try_get("seen")?, changed, kept, place, ..Batch::default() })
 }
 
 /// Locks the rows, then what belongs to them, and changes those that a statement that begins only
@@ -163,7 +169,7 @@ async fn change_locked(
     }
     let row = one(transaction, &step.change_locked(), holding(moment, &locked)).await?;
     let (changed, kept) = changed(step, &row)?;
-    Ok(Batch { seen, changed, kept, place })
+    Ok(Batch { seen, changed, kept, place, ..Batch::default() })
 }
 
 fn holding<'a>(moment: Moment<'a>, locked: &'a (Vec<String>, Vec<String>)) -> Moment<'a> {

@@ -25,6 +25,8 @@ pub struct Pace {
     smoothed: f64,
     /// The most rows a second of any batch.
     best: f64,
+    /// The quickest begin of any batch: how quick the server is when it has nothing else to do.
+    quickest: f64,
     /// How many of the last batches were as small as they get, and late all the same.
     late: u32,
 }
@@ -47,6 +49,7 @@ impl Pace {
             target,
             smoothed: target,
             best: 0.0,
+            quickest: f64::INFINITY,
             late: 0,
         }
     }
@@ -56,10 +59,10 @@ impl Pace {
         self.size
     }
 
-    /// After a batch that took so many rows: at most 1.3 times larger, at least half as large, by the smoothed time of
-    /// the last ones.
-    pub fn took(&mut self, rows: i64, took: Duration) {
-        self.judge(rows, took);
+    /// After a batch of so many rows, which took so long, its begin included: at most 1.3 times larger, at least half as
+    /// large, by the smoothed time of the last ones.
+    pub fn took(&mut self, rows: i64, took: Duration, begun: Duration) {
+        self.judge(rows, took, begun);
         self.smoothed = 0.6 * self.smoothed + 0.4 * took.as_secs_f64();
         let factor = (self.target / self.smoothed.max(0.000_1)).clamp(0.5, 1.3);
         #[expect(
@@ -71,8 +74,11 @@ impl Pace {
         self.size = size.clamp(self.least, self.most);
     }
 
-    fn judge(&mut self, rows: i64, took: Duration) {
-        let seconds = took.as_secs_f64().max(0.000_1);
+    /// A server that has much to do is as many times as slow at a begin, for which no row is looked for.
+    fn judge(&mut self, rows: i64, took: Duration, begun: Duration) {
+        let begun = begun.as_secs_f64().max(0.000_1);
+        self.quickest = self.quickest.min(begun);
+        let seconds = (took.as_secs_f64() * self.quickest / begun).max(0.000_1);
         #[expect(clippy::cast_precision_loss, reason = "at most 50,000 rows")]
         let rate = rows as f64 / seconds;
         self.best = self.best.max(rate);
@@ -125,18 +131,21 @@ mod tests {
         policy::validate(&document).unwrap().execution().clone()
     }
 
+    /// On a server that has nothing else to do.
+    const BEGIN: Duration = Duration::from_millis(1);
+
     #[test]
     fn fast_batches_grow_to_the_most_and_slow_ones_shrink_to_the_least() {
         let mut pace = Pace::new(&execution(), 1.0);
         assert_eq!(pace.size(), 200);
-        pace.took(pace.size(), Duration::from_millis(5));
+        pace.took(pace.size(), Duration::from_millis(5), BEGIN);
         assert_eq!(pace.size(), 260, "at most 1.3 times larger");
         for _ in 0..40 {
-            pace.took(pace.size(), Duration::from_millis(1));
+            pace.took(pace.size(), Duration::from_millis(1), BEGIN);
         }
         assert_eq!(pace.size(), MAX_BATCH);
         for _ in 0..40 {
-            pace.took(pace.size(), Duration::from_secs(1));
+            pace.took(pace.size(), Duration::from_secs(1), BEGIN);
         }
         assert_eq!(pace.size(), MIN_BATCH);
     }
@@ -148,9 +157,9 @@ mod tests {
             pace.halve(pace.size());
             assert_eq!(pace.size(), expected);
         }
-        pace.took(pace.size(), Duration::from_millis(25));
+        pace.took(pace.size(), Duration::from_millis(25), BEGIN);
         assert_eq!(pace.size(), 1, "on target it stays, and is not forced up");
-        pace.took(pace.size(), Duration::from_millis(1));
+        pace.took(pace.size(), Duration::from_millis(1), BEGIN);
         assert_eq!(pace.size(), 2);
     }
 
@@ -160,7 +169,7 @@ mod tests {
             let mut pace = Pace::new(&execution(), 1.0);
             let batches = (0..40).take_while(|_| {
                 let took = millis(pace.size()).unsigned_abs();
-                pace.took(pace.size(), Duration::from_millis(took));
+                pace.took(pace.size(), Duration::from_millis(took), BEGIN);
                 !pace.finds_slowly()
             });
             batches.count()
@@ -168,6 +177,17 @@ mod tests {
         assert!(slow(|_| 180) < 15);
         assert_eq!(slow(|rows| 4 * rows), 40, "each row takes its time");
         assert_eq!(slow(|_| 90), 40, "that is not much more than was asked for");
+    }
+
+    #[test]
+    fn that_the_server_has_much_to_do_is_no_reason_to_find_rows_in_another_way() {
+        let mut pace = Pace::new(&execution(), 1.0);
+        pace.took(pace.size(), Duration::from_millis(20), BEGIN);
+        for _ in 0..40 {
+            pace.took(pace.size(), Duration::from_millis(180), 10 * BEGIN);
+            assert!(!pace.finds_slowly());
+        }
+        assert_eq!(pace.size(), MIN_BATCH, "and yet batches are short");
     }
 
     #[test]
@@ -182,7 +202,7 @@ mod tests {
         let mut pace = Pace::new(&execution(), 1000.0);
         assert_eq!(pace.size(), 50);
         for _ in 0..40 {
-            pace.took(pace.size(), Duration::from_millis(1));
+            pace.took(pace.size(), Duration::from_millis(1), BEGIN);
         }
         assert_eq!(pace.size(), 50, "50 rows with 1,000 each are 50,000");
     }

@@ -113,7 +113,7 @@ impl<'a, 'b, 'c> Sweep<'a, 'b, 'c> {
                 self.trouble = Trouble::default();
                 self.heard = Instant::now();
                 self.count(&batch);
-                self.pace.took(limit, begin.elapsed());
+                self.pace.took(limit, begin.elapsed(), batch.begun);
                 self.place = Some(batch.place);
                 if self.pace.finds_slowly() && self.task.step.strategy() == Strategy::Keyset {
                     self.go_by_primary_key();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::Args;
+use super::load::Samples;
 use super::mix::{WARMING, scene};
 use super::server::{Database, Site};
 use crate::bench::figures::Figures;
@@ -43,8 +44,10 @@ pub async fn measure(args: &Args, site: &Site, figures: &mut Figures) -> Result<
     }
     let (rows, took) = cleaning.await??;
     let slowest = beside.iter().max_by_key(|samples| samples.within(990)).context("no samples")?;
-    let what = format!("P8 the mix while {rows} rows were cleaned in {took} s: its worst 5 s");
-    figures.add(&what, "p99 < 80 ms", slowest.shown());
+    let worst = slowest.shown();
+    let what = format!("P8 the mix while {rows} rows were cleaned in {took} s");
+    figures.add(&what, "p99 < 80 ms", Samples::together(beside).shown());
+    figures.add("P8 its worst 5 s", "", worst);
 
     let alone = party.run(&replica.base, args.rate, quiet).await?;
     figures.add("P8 the mix alone, after", "", alone.shown());

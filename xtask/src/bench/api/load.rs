@@ -80,6 +80,11 @@ where
 }
 
 impl Samples {
+    /// All of several.
+    pub fn together(all: Vec<Self>) -> Self {
+        Self(all.into_iter().flat_map(|samples| samples.0).collect())
+    }
+
     /// How many there were.
     pub fn len(&self) -> usize {
         self.0.len()
