@@ -86,9 +86,9 @@ pub async fn change(
     task: &Task,
     portion: Portion<'_>,
 ) -> Result<Batch, Failure> {
-    let begin = Instant::now();
+    let since = Instant::now();
     let mut fenced = session.batch(&task.execution).await?;
-    let begun = begin.elapsed();
+    let begun = since.elapsed();
     let batch = if task.step.locks_first() {
         change_locked(fenced.transaction(), task, portion).await?
     } else {
