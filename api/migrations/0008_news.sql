@@ -81,7 +81,8 @@ CREATE TRIGGER begin_again BEFORE UPDATE ON core.sessions
   FOR EACH ROW WHEN (
     OLD.end_reason IS NOT NULL AND NEW.end_reason IS NOT DISTINCT FROM OLD.end_reason
     AND OLD.ended_at IS NULL AND NEW.ended_at IS NULL
-    AND NEW.expires_at > OLD.expires_at AND NEW.expires_at > now()
+    -- No session lives longer than a day: more time than that is none.
+    AND LEAST(NEW.expires_at, NEW.created_at + interval '24 hours') > GREATEST(OLD.expires_at, now())
   )
   EXECUTE FUNCTION core.begin_again();
 

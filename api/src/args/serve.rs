@@ -98,7 +98,7 @@ pub struct PoolArgs {
 /// How long somebody may be silent.
 #[derive(Debug, clap::Args)]
 pub struct SilenceArgs {
-    /// How often phones are asked to say that they are there, from 1s to 2m; who is late by half of that is shown as away
+    /// How often phones are asked to say that they are there, from 15s to 2m; who is late by half of that is shown as away
     #[arg(long, env = "PGSWEEP_HEARTBEAT_INTERVAL", default_value = "30s", value_name = "DURATION", value_parser = interval)]
     pub heartbeat_interval: Duration,
 
@@ -120,11 +120,12 @@ impl PoolArgs {
     }
 }
 
-/// Whoever is silent for five minutes is gone: more than one heartbeat has to fit into that.
+/// Whoever is silent for five minutes is gone: more than one heartbeat has to fit into that. What was heard is written
+/// down some seconds later: who is in time must not look late by these.
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text).map_err(|problem| problem.to_string())?;
-    let fits = (Duration::from_secs(1)..=Duration::from_mins(2)).contains(&interval);
-    fits.then_some(interval).ok_or_else(|| "must be from 1s to 2m".to_owned())
+    let fits = (Duration::from_secs(15)..=Duration::from_mins(2)).contains(&interval);
+    fits.then_some(interval).ok_or_else(|| "must be from 15s to 2m".to_owned())
 }
 
 /// An origin has no path, and `*` would be everybody.
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn a_heartbeat_comes_more_than_once_before_somebody_is_gone() {
         assert_eq!(interval("60s"), Ok(Duration::from_mins(1)));
-        for wrong in ["0s", "121s", "5m", "often"] {
+        for wrong in ["0s", "14s", "121s", "5m", "often"] {
             assert!(interval(wrong).is_err(), "{wrong}");
         }
     }

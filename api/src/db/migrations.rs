@@ -320,13 +320,14 @@ pub fn script(names: &RoleArgs) -> String {
     }
     script.push_str(&format!(
         "\n{}\nSELECT core.make_partitions();\nCOMMIT;\n\n\
-         -- What takes long on a large database. Where the table is large, build the index before, with CONCURRENTLY.\n",
+         -- Beside those who write, statement by statement: no transaction may be around these.\n\
+         SET statement_timeout = 0;\n",
         roles::script(names)
     ));
     for index in INDEXES {
         script.push_str(&format!("{};\n", index.script()));
     }
-    script.push_str("SELECT core.fold_usage();");
+    script.push_str("SELECT core.fold_usage();\nRESET statement_timeout;");
     script
 }
 

@@ -29,7 +29,7 @@ const STANDING: &str = "
 SELECT
   p.participant_id,
   CAST(EXTRACT(epoch FROM s.expires_at - now()) AS double precision),
-  CAST(EXTRACT(epoch FROM now() - p.disconnected_at) AS double precision)
+  CAST(EXTRACT(epoch FROM clock_timestamp() - p.disconnected_at) AS double precision)
 FROM core.session_participants AS p
 JOIN core.sessions AS s ON s.session_id = p.session_id
 WHERE p.participant_id = ANY($1)

@@ -30,6 +30,8 @@ const MOST_READ: usize = 1000;
 const BREATH: u32 = 2;
 /// Of one statement, from its place in the queue to its commit.
 const LONGEST: Duration = Duration::from_secs(15);
+/// The same of what is beside a round: the next one has to be in time.
+const ASIDE: Duration = Duration::from_secs(1);
 /// A queue that takes longer is a crowd.
 const CROWD: Duration = Duration::from_millis(250);
 /// From then on a round hurries: what is believed must not run out before the next one.
@@ -41,9 +43,12 @@ pub async fn keep(app: Arc<App>, ended: CancellationToken) {
     let mut limits = None;
     loop {
         let pace = Pace { begun: Instant::now(), ended: &ended };
-        if let Err(error) = round(&app, &pace, &mut limits).await {
+        if let Err(error) = round(&app, &pace).await {
             let error = Failure::from(error);
             tracing::warn!(%error, "heartbeats could not be written down, trying again");
+        }
+        if !is_last {
+            keep_limits(&app, &mut limits).await;
         }
         if told.elapsed() >= TOLD {
             told = Instant::now();
@@ -78,19 +83,8 @@ impl Pace<'_> {
     }
 }
 
-/// `limits` is since when tries are kept.
-async fn round(
-    app: &App,
-    pace: &Pace<'_>,
-    limits: &mut Option<Timestamp>,
-) -> Result<(), sqlx::Error> {
-    let since = in_time(LONGEST, report(app)).await?;
-    if limits.replace(since).is_some_and(|before| before != since) {
-        tracing::warn!(
-            "limits were lost, as in a crash of the database: everybody has all tries again"
-        );
-        app.metrics.lost_limits();
-    }
+async fn round(app: &App, pace: &Pace<'_>) -> Result<(), sqlx::Error> {
+    in_time(LONGEST, report(app)).await?;
     // First what has to be in time.
     for asked_for in app.presence.remembered(Instant::now()).chunks(MOST_READ) {
         let asked = in_time(LONGEST, ask(app, asked_for)).await?;
@@ -118,13 +112,34 @@ async fn begin(app: &App) -> Result<Work, sqlx::Error> {
     }
 }
 
-/// Says that this replica is there. Since when tries are kept.
-async fn report(app: &App) -> Result<Timestamp, sqlx::Error> {
+/// Says that this replica is there.
+async fn report(app: &App) -> Result<(), sqlx::Error> {
     let mut work = begin(app).await?;
     presence::report(work.connection(), app.id).await?;
-    let since = rate_limits::keep(work.connection()).await?;
-    work.commit().await?;
-    Ok(since)
+    work.commit().await
+}
+
+/// Notices where all tries are forgotten; `known` is since when they were kept.
+async fn keep_limits(app: &App, known: &mut Option<Timestamp>) {
+    let kept = in_time(ASIDE, async {
+        let mut work = begin(app).await?;
+        let since = rate_limits::keep(work.connection()).await?;
+        work.commit().await?;
+        Ok(since)
+    });
+    match kept.await {
+        Ok(since) if known.replace(since).is_some_and(|before| before != since) => {
+            tracing::warn!(
+                "limits were lost, as in a crash of the database: everybody has all tries again"
+            );
+            app.metrics.lost_limits();
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let error = Failure::from(error);
+            tracing::warn!(%error, "it is not known whether limits are kept");
+        }
+    }
 }
 
 /// Asks whether these are still good. When that was.

@@ -11,6 +11,9 @@ const MAX_BATCH: i64 = 50_000;
 const LATE: f64 = 4.0;
 /// So many late ones after another are no chance.
 const MANY: u32 = 8;
+/// A server has much to do while a begin takes so many times as long as the quickest of the run, and longer than that.
+const BUSY: f64 = 4.0;
+const NOTICED: f64 = 0.005;
 /// Late by its rows is a batch whose rows take about as long as ever: not so many times as long.
 const AS_EVER: f64 = 2.0;
 
@@ -74,11 +77,15 @@ impl Pace {
         self.size = size.clamp(self.least, self.most);
     }
 
-    /// A server that has much to do is as many times as slow at a begin, for which no row is looked for.
+    /// Nothing is learned of a batch while the server has much to do: it is slow at a begin then, too, for which no row
+    /// is looked for.
     fn judge(&mut self, rows: i64, took: Duration, begun: Duration) {
-        let begun = begun.as_secs_f64().max(0.000_1);
+        let begun = begun.as_secs_f64();
         self.quickest = self.quickest.min(begun);
-        let seconds = (took.as_secs_f64() * self.quickest / begun).max(0.000_1);
+        if begun > NOTICED.max(BUSY * self.quickest) {
+            return;
+        }
+        let seconds = took.as_secs_f64().max(0.000_1);
         #[expect(clippy::cast_precision_loss, reason = "at most 50,000 rows")]
         let rate = rows as f64 / seconds;
         self.best = self.best.max(rate);
@@ -188,6 +195,24 @@ mod tests {
             assert!(!pace.finds_slowly());
         }
         assert_eq!(pace.size(), MIN_BATCH, "and yet batches are short");
+    }
+
+    #[test]
+    fn one_begin_that_is_slow_or_quick_changes_nothing() {
+        let batches = |odd: Duration, took: fn(i64) -> i64| {
+            let mut pace = Pace::new(&execution(), 1.0);
+            let until = (0..40).take_while(|number| {
+                let begun = if *number == 3 { odd } else { BEGIN };
+                let took = Duration::from_millis(took(pace.size()).unsigned_abs());
+                pace.took(pace.size(), took + begun, begun);
+                !pace.finds_slowly()
+            });
+            until.count()
+        };
+        for odd in [Duration::from_micros(100), Duration::from_millis(30)] {
+            assert!(batches(odd, |_| 180) < 15, "{odd:?}");
+            assert_eq!(batches(odd, |rows| 4 * rows), 40, "each row takes its time, {odd:?}");
+        }
     }
 
     #[test]

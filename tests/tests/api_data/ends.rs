@@ -87,6 +87,9 @@ async fn a_session_that_is_given_more_time_is_told_of_again_when_that_is_over() 
         for change in ["expires_at = now()", "expires_at = now() + interval '1 hour'", "created_at = now() - interval '25 hours', expires_at = now()"] {
             database.execute(&format!("UPDATE core.sessions SET {change}")).await?;
         }
+        // After its day there is no more time.
+        database.execute("UPDATE core.sessions SET expires_at = now() + interval '1 hour'").await?;
+        assert_eq!(rows_of(database, "SELECT end_reason, expires_at > now() FROM core.sessions").await?, ["(max_age,f)"]);
         let told = "SELECT data ->> 'reason' FROM core.session_events WHERE type = 'session_expired' ORDER BY seq";
         assert_eq!(rows_of(database, told).await?, ["(inactivity)", "(max_age)"]);
         Ok(())

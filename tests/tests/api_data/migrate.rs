@@ -8,7 +8,7 @@ use sqlx::Connection as _;
 use tests::sessions::{self, Roles, Sessions, migrate, on_each_version};
 use tests::{Database, Version, database, wait};
 
-use super::scene::{execute, rows_of};
+use super::scene::{execute, rows_of, run_script};
 
 /// All that a migration makes, as the catalog tells it, without the names of roles.
 async fn schema(database: &Database, roles: &Roles) -> Result<Vec<String>> {
@@ -163,10 +163,10 @@ async fn the_printed_sql_makes_the_same_also_when_it_is_run_twice() -> Result<()
         let (database, roles) = empty(&sessions.database.address()).await?;
         let printed = migrate("", &roles, &["--print"]).await?;
         assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
-        database.execute(&printed.stdout).await?;
+        run_script(&database, &printed.stdout).await?;
         let once = schema(&database, &roles).await?;
         same(&once, &schema(&sessions.database, &sessions.roles).await?)?;
-        database.execute(&printed.stdout).await?;
+        run_script(&database, &printed.stdout).await?;
         same(&schema(&database, &roles).await?, &once)?;
         let said = migrate(&database.url(), &roles, &[]).await?;
         assert!(said.stdout.contains(": 0 migrations installed, 0 partitions"), "{}", said.stdout);

@@ -1,6 +1,6 @@
 //! Rows to try things on, and what is asked of a database again and again.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use tests::Database;
 
@@ -18,6 +18,27 @@ pub async fn refusal(connection: &mut PgConnection, sql: &str) -> Result<String>
         Err(sqlx::Error::Database(error)) => Ok(error.code().unwrap_or_default().into_owned()),
         Err(error) => Err(error).with_context(|| format!("failed to run: {sql}")),
     }
+}
+
+/// Runs what `migrate --print` prints as `psql` does: its steps, which are one transaction, and then a statement after
+/// the other. Where a lock is not free, again.
+pub async fn run_script(database: &Database, script: &str) -> Result<()> {
+    const TRIES: u32 = 120;
+    let (steps, rest) =
+        script.split_once("\nCOMMIT;\n").context("the steps are one transaction")?;
+    let mut connection = database.pool().acquire().await?;
+    for tries in 1.. {
+        let state = refusal(&mut connection, &format!("{steps}\nCOMMIT")).await?;
+        if state.is_empty() {
+            break;
+        }
+        ensure!(state == "55P03" && tries < TRIES, "refused with {state}");
+        execute(&mut connection, "ROLLBACK").await?;
+    }
+    for statement in rest.lines().filter(|line| !line.is_empty() && !line.starts_with("--")) {
+        execute(&mut connection, statement).await?;
+    }
+    Ok(())
 }
 
 /// The rows of a query, each as one text.

@@ -277,7 +277,8 @@ async fn whoever_cleanup_took_for_gone_is_back_with_a_heartbeat_and_told_of_once
         host.send(&replica, Method::PUT, "/participants/me/heartbeat", Value::Null).await?;
     }
     let [realtime, ..] = told(&sessions, host.session()).await?;
-    assert_eq!(realtime, ["participant_joined", "participant_reconnected"]);
+    let expected = ["participant_joined", "participant_disconnected", "participant_reconnected"];
+    assert_eq!(realtime, expected);
     Ok(())
 }
 

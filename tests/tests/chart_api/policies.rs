@@ -30,7 +30,7 @@ const EXPECTED: [(&str, bool, Rules); 6] = [
             ("hard-expiry", 0),
         ],
     ),
-    ("tarot-sessions", false, &[("deactivate-silent", 1), ("archive-sessions", 1)]),
+    ("tarot-sessions", false, &[("deactivate-silent", 2), ("archive-sessions", 1)]),
     ("after-hours-messages", false, &[("delete-messages", 1), ("delete-matches", 1)]),
     (
         "after-hours-sessions",
@@ -63,7 +63,7 @@ const TOLD: [(&str, &[&str]); 3] = [
             "table_talk join_code_expired 1",
             "table_talk participant_disconnected 1",
             "table_talk session_expired 4",
-            "tarot session_expired 3",
+            "tarot session_expired 4",
         ],
     ),
     (
@@ -72,7 +72,7 @@ const TOLD: [(&str, &[&str]); 3] = [
             "after_hours session_expired 1",
             "table_talk participant_disconnected 1",
             "table_talk session_expired 2",
-            "tarot session_expired 3",
+            "tarot session_expired 4",
         ],
     ),
     (
@@ -86,6 +86,7 @@ const TOLD: [(&str, &[&str]); 3] = [
             "table_talk session_expired_auto inactivity 1",
             "table_talk session_expired_auto waiting_timeout 1",
             "tarot session_expired_auto inactivity 1",
+            "tarot session_expired_auto timeout 1",
         ],
     ),
 ];

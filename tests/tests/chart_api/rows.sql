@@ -10,6 +10,7 @@ INSERT INTO core.sessions (app, title, created_at, last_activity_at, expires_at)
   ('table_talk', 'table talk is over', now() - interval '3 hours', now() - interval '2 hours', now() - interval '61 minutes'),
   ('table_talk', 'table talk was over just now', now() - interval '3 hours', now() - interval '2 hours', now() - interval '30 minutes'),
   ('tarot', 'tarot is silent', now() - interval '3 hours', now() - interval '2 hours', now() + interval '1 hour'),
+  ('tarot', 'tarot is over', now() - interval '3 hours', now() - interval '2 hours', now() - interval '1 hour'),
   ('tarot', 'tarot lives', now() - interval '3 hours', now() - interval '2 hours', now() + interval '1 hour'),
   ('after_hours', 'after hours is over', now() - interval '3 hours', now() - interval '2 hours', now() - interval '2 hours'),
   ('after_hours', 'after hours lives', now() - interval '3 hours', now() - interval '2 hours', now() + interval '1 hour');

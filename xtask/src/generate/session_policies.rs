@@ -51,8 +51,8 @@ const LEFT_OUT: [(&str, &str); 2] = [
     ("delete-orphaned-profiles", "the table of the people of After Hours is not kept here"),
 ];
 
-/// Rules that end sessions without a word to those who count, and why they end them.
-const ENDS: [(&str, &str); 2] = [("deactivate-silent", "inactivity"), ("close-expired", "timeout")];
+/// Rules that end sessions without a word to those who count.
+const ENDS: [&str; 2] = ["deactivate-silent", "close-expired"];
 
 /// A relation of an example, and the table that holds its rows here.
 struct Relation {
@@ -181,8 +181,7 @@ fn leave_what_is_over(rule: &mut Value, table: &str) {
 
 /// Those who count hear of what cleanup does. Phones and auditors are told by triggers, whoever does it.
 fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
-    let end = ENDS.iter().find(|(name, _)| table == "sessions" && rule["name"] == *name);
-    if let Some((_, reason)) = end {
+    if table == "sessions" && ENDS.iter().any(|name| rule["name"] == *name) {
         rows.push(json!({
             "into": {"schema": "core", "name": "analytics_events"},
             "values": [
@@ -190,7 +189,7 @@ fn tell(rows: &mut Vec<Value>, rule: &Value, table: &str, app: &str) {
                 {"column": "event_type", "value": "session_expired_auto"},
                 {"column": "event_data", "object": [
                     {"key": "session_id", "fromColumn": "session_id"},
-                    {"key": "reason", "value": reason},
+                    {"key": "reason", "fromColumn": "end_reason"},
                 ]},
                 {"column": "timestamp", "now": true},
             ],

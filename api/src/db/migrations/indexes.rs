@@ -60,15 +60,15 @@ enum State {
 }
 
 impl Index {
-    /// For a script, which is one transaction.
+    /// For a script, outside of its transaction.
     pub fn script(&self) -> String {
-        self.create.replace("INDEX CONCURRENTLY", "INDEX IF NOT EXISTS")
+        self.create.replace("CONCURRENTLY", "CONCURRENTLY IF NOT EXISTS")
     }
 
     /// Builds it where it is missing, and anew where a former build broke off. Whether it did.
     ///
     /// No lock of the session keeps two apart, which a pooler of transactions would lend to somebody else: whoever
-    /// gets in the way of the other one looks again.
+    /// gets in the way of the other one looks again. Behind such a pooler the limits of the role hold.
     pub async fn build(&self, connection: &mut PgConnection) -> Result<bool, Failure> {
         if let State::Whole = self.state(connection).await? {
             return Ok(false);
@@ -79,7 +79,9 @@ impl Index {
             .execute(&mut *connection)
             .await?;
         let built = self.try_build(connection).await;
-        sqlx::raw_sql("RESET statement_timeout; RESET lock_timeout").execute(connection).await?;
+        // Where the connection is lost there is nothing to reset, and why it was lost is said by the build.
+        let _ =
+            sqlx::raw_sql("RESET statement_timeout; RESET lock_timeout").execute(connection).await;
         built
     }
 
