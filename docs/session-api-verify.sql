@@ -99,6 +99,7 @@ BEGIN
   FROM (VALUES
     ('core.sessions', 'keep_session'),
     ('core.sessions', 'begin_again'),
+    ('core.sessions', 'call_timeout'),
     ('core.sessions', 'tell_of_code'),
     ('core.sessions', 'archive_session'),
     ('core.sessions', 'refuse_truncate'),

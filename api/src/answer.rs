@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::body::Awaited;
 use crate::problem::{Code, MEDIA_TYPE, Problem};
 use crate::state::App;
+use crate::token::Token;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
@@ -81,6 +82,14 @@ pub async fn in_time(State(app): State<Arc<App>>, mut request: Request, next: Ne
         };
         problem.into_response()
     })
+}
+
+/// A request that needs the token of a participant has something that can be one.
+pub async fn with_token(request: Request, next: Next) -> Response {
+    match Token::from_headers(request.headers()) {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// The client's own number where it can be one, so that its log and ours meet.

@@ -47,11 +47,15 @@ pub async fn migrate(args: &MigrateArgs, cancelled: CancellationToken) -> Exit {
         () = cancelled.cancelled() => return Exit::Terminated,
     };
     match run {
-        Ok(done) => {
-            print(&format!(
-                "the schema is at version {}: {} migrations installed, {} partitions made",
-                NEWEST, done.installed, done.partitions
-            ));
+        Ok(Done { version, installed, partitions }) => {
+            let what = if version > NEWEST {
+                format!(
+                    "this program makes {NEWEST}, works on it all the same, and leaves it as it is"
+                )
+            } else {
+                format!("{installed} migrations installed, {partitions} partitions made")
+            };
+            print(&format!("the schema is at version {version}: {what}"));
             Exit::Done
         }
         Err(error) => {

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::db::{Work, participants};
 use crate::event::Actor;
 use crate::problem::{Code, Problem};
-use crate::session::Session;
+use crate::session::{Session, Standing};
 use crate::token::Token;
 
 /// As many can be in one session.
@@ -62,7 +62,7 @@ pub struct Member {
 pub enum Access {
     /// It is only looked at.
     Read,
-    /// It is locked until the end of the transaction.
+    /// It is locked until the end of the transaction. Who asks for it was heard of then, while it lives.
     Change,
 }
 
@@ -136,7 +136,12 @@ impl Member {
             Access::Change => participants::find_and_lock(work.connection(), token.hash()).await?,
         };
         let member = found.filter(|member| !member.participant.has_left);
-        member.ok_or_else(|| Problem::new(Code::TokenInvalid))
+        let member = member.ok_or_else(|| Problem::new(Code::TokenInvalid))?;
+        let lives = member.session.standing(work.now) == Standing::Live;
+        if access == Access::Change && lives {
+            participants::see(work.connection(), member.participant.id).await?;
+        }
+        Ok(member)
     }
 
     /// Goes on for the host alone.

@@ -117,8 +117,18 @@ impl Presence {
 
     /// What is to be written down.
     pub fn beats(&self) -> Vec<Beat> {
+        self.beats_where(|_| true)
+    }
+
+    /// What is to be written down of one session.
+    pub fn beats_in(&self, session: Uuid) -> Vec<Beat> {
+        self.beats_where(|known| known.session == session)
+    }
+
+    fn beats_where(&self, of: impl Fn(&Known) -> bool) -> Vec<Beat> {
         let known = self.known();
-        let new = known.iter().filter(|(_, known)| known.written != Some(known.heard_at));
+        let is_new = |known: &Known| known.written != Some(known.heard_at) && of(known);
+        let new = known.iter().filter(|(_, known)| is_new(known));
         new.map(|(hash, known)| Beat {
             hash: *hash,
             participant: known.participant,

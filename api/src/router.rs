@@ -31,8 +31,7 @@ pub fn router(app: &Arc<App>, origins: &[HeaderValue]) -> Router {
         .nest("/api/v1/after-hours", after_hours())
         .route("/api/v1/invites/{token}", get(invite::show::show))
         .route("/api/v1/invites/{token}/accept", post(invite::accept::accept))
-        .route("/api/v1/groups/{id}", get(group::show::show))
-        .route("/api/v1/tables/{table_token}/groups", get(group::list::list))
+        .merge(with_token(groups()))
         .route("/api/v1/join-codes/redeem", post(join_code::redeem::redeem))
         // As requirement 000 has it.
         .route("/api/sessions/join-dual", post(join_code::redeem::redeem))
@@ -79,8 +78,7 @@ fn probes() -> Router<Arc<App>> {
 
 /// Sessions and who is in them.
 fn sessions() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", post(session::create::create))
+    let of_participants = Router::new()
         .route(
             "/{id}",
             get(session::show::show).patch(session::change::change).delete(session::remove::remove),
@@ -88,16 +86,31 @@ fn sessions() -> Router<Arc<App>> {
         .route("/{id}/end", post(session::end::end))
         .route("/{id}/recover", post(session::recover::recover))
         .route("/{id}/invites", post(invite::create::create))
-        .route("/{id}/participants", post(participant::join::join))
         .route("/{id}/participants/me", delete(participant::leave::leave))
         .route("/{id}/participants/me/heartbeat", put(participant::heartbeat::heartbeat))
         .route("/{id}/participants/me/ready", put(participant::ready::ready))
-        .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke))
+        .route("/{id}/join-code", post(join_code::issue::issue).delete(join_code::revoke::revoke));
+    Router::new()
+        .route("/", post(session::create::create))
+        .route("/{id}/participants", post(participant::join::join))
+        .merge(with_token(of_participants))
+}
+
+/// Who has no token hears that, and not what is wrong with the rest.
+fn with_token(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router.route_layer(middleware::from_fn(answer::with_token))
+}
+
+/// Who sits together.
+fn groups() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/groups/{id}", get(group::show::show))
+        .route("/api/v1/tables/{table_token}/groups", get(group::list::list))
 }
 
 /// After Hours.
 fn after_hours() -> Router<Arc<App>> {
-    Router::new()
+    let all = Router::new()
         .route("/declines", post(after_hours::decline::decline))
         .route("/fingerprints", post(after_hours::fingerprint::fingerprint))
         .route("/matches", post(after_hours::matches::make))
@@ -105,7 +118,8 @@ fn after_hours() -> Router<Arc<App>> {
             "/matches/{id}/messages",
             get(after_hours::messages::list).post(after_hours::messages::post),
         )
-        .route("/matches/{id}/save", post(after_hours::save::save))
+        .route("/matches/{id}/save", post(after_hours::save::save));
+    with_token(all)
 }
 
 /// Figures, for admins.

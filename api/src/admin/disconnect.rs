@@ -15,6 +15,7 @@ use crate::body::Fields;
 use crate::client::{Client, Peer};
 use crate::db::{events, participants};
 use crate::event::{Actor, Event, EventType};
+use crate::presence::round;
 use crate::problem::{Code, Problem};
 use crate::session::SessionId;
 use crate::state::App;
@@ -33,6 +34,7 @@ pub async fn disconnect(
     let mut work = app.database.begin().await?;
     let session = super::session(&mut work, id).await?;
     session.live(work.now, StatusCode::CONFLICT)?;
+    round::write_in(&app, &mut work, id).await?;
     let gone = participants::disconnect(work.connection(), id, participant).await?;
     if gone.is_empty() && participant.is_some() {
         return Err(Problem::new(Code::ParticipantNotFound));

@@ -28,7 +28,7 @@ pub async fn end(
     let session = match session.standing(work.now) {
         Standing::Live => {
             let actor = Actor::admin(admin, Client::find(peer, &headers, app.proxies));
-            end::over(&mut work, &session, &actor).await?
+            end::over(&app, &mut work, &session, &actor).await?
         }
         Standing::Ended => session,
         Standing::Expired => return Err(Problem::new(Code::SessionExpired)),

@@ -37,7 +37,7 @@ macro_rules! migration {
 }
 
 /// All of them, in their order.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     migration!(1, "tables", "0001_tables.sql"),
     migration!(2, "events", "0002_events.sql"),
     migration!(3, "triggers", "0003_triggers.sql"),
@@ -46,6 +46,7 @@ const MIGRATIONS: [Migration; 8] = [
     migration!(6, "ends", "0006_ends.sql"),
     migration!(7, "figures", "0007_figures.sql"),
     migration!(8, "news", "0008_news.sql"),
+    migration!(9, "apps", "0009_apps.sql"),
 ];
 
 /// The version that this program makes.
@@ -98,7 +99,7 @@ pub enum MigrationError {
         /// Its number.
         version: i64,
     },
-    /// A newer program was here.
+    /// A newer program was here, and what it made is not for this one.
     #[error(
         "the schema is at version {found} and this program knows {NEWEST}; use the newer program"
     )]
@@ -116,7 +117,7 @@ pub enum MigrationError {
     },
     /// Roles and privileges.
     #[error(
-        "failed to give the roles their privileges; who migrates owns the database, and may create roles (CREATEROLE) or has them made by the SQL of `session-api migrate --print`"
+        "failed to give the roles their privileges; who migrates owns the database, and either may create roles (CREATEROLE) and has made them, or is itself in the role of events: GRANT it to the owner"
     )]
     GiveRoles(#[source] Failure),
     /// Partitions ahead.
@@ -143,23 +144,31 @@ impl MigrationError {
 }
 
 /// What a migration did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
+    /// The version of the schema: that of this program, or the next after a rollback.
+    pub version: i64,
     /// Steps that were installed now.
     pub installed: usize,
     /// Partitions that were made now.
     pub partitions: i32,
 }
 
-/// Brings the schema up to this version. Two at once wait for each other, step by step.
+/// Brings the schema up to this version. Two at once wait for each other, step by step. The schema of the next version
+/// is left as it is: a release that was rolled back works on it, and has to be upgraded as any other.
 pub async fn migrate(
     connection: &mut PgConnection,
     names: &RoleArgs,
 ) -> Result<Done, MigrationError> {
     prepare(connection).await.map_err(MigrationError::ReadInstalled)?;
-    let mut done = Done::default();
+    let mut done = Done { version: NEWEST, installed: 0, partitions: 0 };
     for migration in &MIGRATIONS {
-        done.installed += usize::from(install(connection, migration).await?);
+        match install(connection, migration).await {
+            Err(MigrationError::Newer { found }) if fits(found) => {
+                return Ok(Done { version: found, ..done });
+            }
+            installed => done.installed += usize::from(installed?),
+        }
     }
     // At once: replicas of before call functions that a step has changed.
     give_roles(connection, names).await.map_err(MigrationError::GiveRoles)?;

@@ -55,10 +55,12 @@ const CHANGE: &str = concat!(
     session_columns!()
 );
 
-/// It ends for good: no code leads to it any more, and its end is told in the same transaction.
+/// It ends for good: no code leads to it any more, nothing asks for it by the time that it had left, and its end is told
+/// in the same transaction.
 const END: &str = concat!(
     "UPDATE core.sessions AS s
      SET ended_at = now(),
+         expires_at = LEAST(s.expires_at, now()),
          end_reason = 'ended',
          end_announced_at = now(),
          dual_status = CASE s.mode WHEN 'dual' THEN 'ended' END,

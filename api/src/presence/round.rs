@@ -169,13 +169,28 @@ async fn come_back(app: &App, hash: Hash) -> Result<(), sqlx::Error> {
 async fn write(app: &App, beats: &[Beat]) -> Result<Instant, sqlx::Error> {
     let mut work = begin(app).await?;
     let now = Instant::now();
-    let ages = beats.iter().map(|beat| now.duration_since(beat.at).as_secs_f64()).collect();
-    let ids: Vec<_> = beats.iter().map(|beat| beat.participant).collect();
-    let written = presence::write(work.connection(), &ids, ages).await?;
+    let written: HashSet<_> = write_down(&mut work, beats).await?.into_iter().collect();
     work.commit().await?;
-    let written: HashSet<_> = written.into_iter().collect();
     app.presence.written(beats.iter().filter(|beat| written.contains(&beat.participant)));
     Ok(now)
+}
+
+/// Writes down who was heard of in this session, in the transaction that ends it or marks them as gone. Nobody is
+/// remembered for it: after that commit the session is to be forgotten.
+pub async fn write_in(app: &App, work: &mut Work, session: Uuid) -> Result<(), sqlx::Error> {
+    let beats = app.presence.beats_in(session);
+    if !beats.is_empty() {
+        write_down(work, &beats).await?;
+    }
+    Ok(())
+}
+
+/// Those who were written.
+async fn write_down(work: &mut Work, beats: &[Beat]) -> Result<Vec<Uuid>, sqlx::Error> {
+    let now = Instant::now();
+    let ages = beats.iter().map(|beat| now.duration_since(beat.at).as_secs_f64()).collect();
+    let ids: Vec<_> = beats.iter().map(|beat| beat.participant).collect();
+    presence::write(work.connection(), &ids, ages).await
 }
 
 fn standing((participant, left, gone_for): (Uuid, f64, Option<f64>)) -> (Uuid, Standing) {

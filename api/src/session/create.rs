@@ -60,7 +60,7 @@ impl Request {
             title: fields.text("title", 120),
             display_name: fields.text("display_name", 40),
             user_id: fields.user("user_id"),
-            life_seconds: fields.whole("ttl_s", 60..=DAY_SECONDS).unwrap_or(DAY_SECONDS),
+            life_seconds: fields.whole("ttl_s", 1..=DAY_SECONDS).unwrap_or(DAY_SECONDS),
         };
         fields.done()?;
         Ok(request)
@@ -297,7 +297,7 @@ mod tests {
         assert!(read(&json!({"app": "tarot"})).is_err());
         for (field, value) in [
             ("ttl_s", json!(DAY_SECONDS + 1)),
-            ("ttl_s", json!(59)),
+            ("ttl_s", json!(0)),
             ("table_token", json!("a b")),
             ("context", json!("")),
             ("title", json!("x".repeat(121))),

@@ -14,6 +14,7 @@ use crate::client::{Client, Peer};
 use crate::db::{Work, events, sessions};
 use crate::event::{Actor, Event, EventType};
 use crate::participant::{Access, Member};
+use crate::presence::round;
 use crate::problem::{Code, Problem};
 use crate::session::{Session, SessionId, Standing};
 use crate::state::App;
@@ -33,7 +34,8 @@ pub async fn end(
     let session = match member.session.standing(work.now) {
         Standing::Live => {
             let actor = member.actor(Client::find(peer, &headers, app.proxies));
-            over(&mut work, &member.session, &actor).await?
+            sessions::touch(work.connection(), id).await?;
+            over(&app, &mut work, &member.session, &actor).await?
         }
         Standing::Ended => member.session,
         Standing::Expired => return Err(Problem::new(Code::SessionExpired)),
@@ -45,8 +47,15 @@ pub async fn end(
     Ok(answer)
 }
 
-/// Ends a session that is live, and tells of it.
-pub async fn over(work: &mut Work, session: &Session, actor: &Actor) -> Result<Session, Problem> {
+/// Ends a session that is live, and tells of it. Who was heard of here until then is written down before: what was used
+/// is reckoned now.
+pub async fn over(
+    app: &App,
+    work: &mut Work,
+    session: &Session,
+    actor: &Actor,
+) -> Result<Session, Problem> {
+    round::write_in(app, work, session.id).await?;
     let ended = sessions::end(work.connection(), session.id).await?;
     let data = json!({"sessionId": session.id.to_string(), "reason": "ended"});
     let event = Event::of(&ended, EventType::SessionEnded, data);

@@ -25,7 +25,8 @@ pub async fn remove(
     member.host()?;
     if member.session.standing(work.now) == Standing::Live {
         let actor = member.actor(Client::find(peer, &headers, app.proxies));
-        end::over(&mut work, &member.session, &actor).await?;
+        sessions::touch(work.connection(), id).await?;
+        end::over(&app, &mut work, &member.session, &actor).await?;
     }
     sessions::remove(work.connection(), id).await?;
     work.commit().await?;

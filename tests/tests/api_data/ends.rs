@@ -176,3 +176,25 @@ async fn a_match_lasts_as_long_as_its_session_whenever_that_is_given_more_time()
     })
     .await
 }
+
+/// Table-Talk's rules end silent sessions by that very column; of the others whose time is set back it has run out.
+///
+/// Proves: M7.
+#[tokio::test]
+async fn a_session_whose_time_is_set_back_has_timed_out() -> Result<()> {
+    on_each_version(async |sessions| {
+        let database = &sessions.database;
+        for app in ["table_talk", "tarot", "after_hours"] {
+            session(database, app, app, &[]).await?;
+        }
+        database.execute("UPDATE core.sessions SET expires_at = now() - interval '1 minute'").await?;
+        database.execute("UPDATE after_hours.after_hours_sessions SET ended_at = expires_at WHERE ended_at IS NULL").await?;
+        let told = "SELECT s.app, e.data ->> 'reason', s.end_reason FROM core.session_events AS e JOIN core.sessions AS s USING (session_id) ORDER BY 1";
+        assert_eq!(
+            rows_of(database, told).await?,
+            ["(after_hours,timeout,timeout)", "(table_talk,inactivity,inactivity)", "(tarot,timeout,timeout)"]
+        );
+        Ok(())
+    })
+    .await
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::sessions::replica::Phone;
+use tests::sessions::replica::{Phone, read};
 
 use super::admin::{self, OPERATOR, READER};
 use super::scene::{age, begin, dual, join, scene, single};
@@ -55,6 +55,10 @@ async fn a_token_opens_its_own_session_and_tells_nothing_of_any_other() -> Resul
             let refused = (401, "token_invalid".to_owned());
             assert_eq!(ask(phone, &own).await?, refused, "{place}");
         }
+        // Who is nobody is not told what is wrong with the rest.
+        let broken = nobody.request(&replica, method.clone(), &format!("{own}{tail}"));
+        let broken = read(broken.header("content-type", "application/json").body("{")).await?;
+        assert_eq!(broken.problem(), (401, "token_invalid"), "{place}");
         let absent = (404, "session_not_found".to_owned());
         for phone in [&stranger.phone, &of_another_app.phone] {
             assert_eq!(ask(phone, &own).await?, absent, "{place}");

@@ -220,3 +220,24 @@ async fn a_session_that_has_just_expired_comes_back_and_no_other_does() -> Resul
     assert_eq!(issued.status, 201, "{}", issued.body);
     Ok(())
 }
+
+/// Whoever does something in a session is there, also when no heartbeat says so.
+#[tokio::test]
+async fn who_acts_was_heard_of_then() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = single(&replica).await?;
+    let silent =
+        "UPDATE core.session_participants SET last_seen_at = now() - interval '61 minutes'";
+    sessions.database.execute(silent).await?;
+    let invited = invite(&replica, &host).await?;
+    let path = format!("/api/v1/invites/{}", invited.text("/invite/token"));
+    assert_eq!(Phone::fresh().get(&replica, &path).await?.status, 200);
+
+    // Cleanup would end again at once what has come back, if nobody was there.
+    sessions.database.execute(silent).await?;
+    age(&sessions, host.session(), "expires_at = now()").await?;
+    assert_eq!(host.send(&replica, Method::POST, "/recover", Value::Null).await?.status, 200);
+    sessions.database.execute("SELECT tarot.cleanup_inactive_sessions()").await?;
+    assert_eq!(host.send(&replica, Method::GET, "", Value::Null).await?.status, 200);
+    Ok(())
+}

@@ -156,3 +156,25 @@ async fn what_cleanup_does_is_known_in_a_moment_too() -> Result<()> {
     })
     .await
 }
+
+/// A bill is of the whole time, also of the moments before an end that nobody had written down.
+///
+/// Proves: S9.
+#[tokio::test]
+async fn who_was_heard_of_until_the_end_is_billed_until_then() -> Result<()> {
+    let (sessions, replica) = scene().await?;
+    let host = single(&replica).await?;
+    let guest = join(&replica, &host).await?;
+    let begun = "
+        UPDATE core.sessions SET created_at = now() - interval '10 minutes', last_activity_at = now() - interval '10 minutes';
+        UPDATE core.session_participants SET joined_at = now() - interval '10 minutes', last_seen_at = now() - interval '10 minutes'";
+    sessions.database.execute(begun).await?;
+    assert_eq!(beat(&replica, &guest, &host).await?.status, 204);
+    assert_eq!(host.send(&replica, Method::POST, "/end", Value::Null).await?.status, 200);
+    let used = "
+        SELECT format('%s of %s minutes, to come %s', round(participant_minutes), round(session_minutes), expires_at > now())
+        FROM core.sessions";
+    let used: String = sessions.database.scalar(used).await?;
+    assert_eq!(used, "20 of 10 minutes, to come f");
+    Ok(())
+}

@@ -1,10 +1,13 @@
 //! Sessions and their participants, from the first request to the last.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::sessions::replica::{Phone, read};
+use tests::wait;
 
 use super::scene::{Host, age, begin, dual, join, redeem, scene, single, told};
 
@@ -172,7 +175,7 @@ async fn a_change_names_the_version_that_it_changes_and_no_session_outlives_a_da
     let without = change(None, json!({"title": "x"})).await?;
     assert_eq!(without.problem(), (428, "precondition_required"));
     let tag = read_tag().await?;
-    let changed = change(Some(&tag), json!({"title": "Cups", "extend_s": 86_400})).await?;
+    let changed = change(Some(&tag), json!({"title": "Cups", "extend_s": 172_800})).await?;
     assert_eq!((changed.status, changed.text("/session/title")), (200, "Cups"), "{}", changed.body);
     let cut = format!(
         "SELECT expires_at = created_at + interval '24 hours' FROM core.sessions WHERE session_id = '{}'",
@@ -328,4 +331,18 @@ async fn a_request_that_is_sent_again_with_its_key_makes_one_session() -> Result
     }
     assert_eq!(ids.len(), 1);
     Ok(())
+}
+
+/// By the clock of the database, whether anybody cleans up or not.
+///
+/// Proves: G15.
+#[tokio::test]
+async fn a_session_may_live_for_a_second_and_is_over_then() -> Result<()> {
+    let (_sessions, replica) = scene().await?;
+    let host = begin(&replica, json!({"app": "tarot", "mode": "single", "ttl_s": 1})).await?;
+    wait::until("the session to be over", Duration::from_secs(30), async || {
+        let seen = host.send(&replica, Method::GET, "", Value::Null).await?;
+        Ok((seen.status == 410).then_some(()))
+    })
+    .await
 }

@@ -86,7 +86,7 @@ async fn phones_reach_neither_probes_nor_metrics_by_the_ingress() -> Result<()> 
     let ingress = of_kind(&objects, "Ingress");
     let paths = ingress[0].pointer("/spec/rules/0/http/paths").and_then(Value::as_array);
     let paths: Vec<_> = paths.context("it has paths")?.iter().map(|path| &path["path"]).collect();
-    assert_eq!(paths, ["/api", "/problems"]);
+    assert_eq!(paths, ["/api", "/problems", "/docs", "/openapi.json"]);
     Ok(())
 }
 
@@ -134,6 +134,38 @@ async fn one_replica_has_no_budget_and_two_have_one() -> Result<()> {
     for (replicas, budgets) in [("replicas=1", 0), ("replicas=2", 1)] {
         let objects = chart::rendered(&["--set", replicas]).await?;
         assert_eq!(of_kind(&objects, "PodDisruptionBudget").len(), budgets, "{replicas}");
+    }
+    Ok(())
+}
+
+/// What pulls images and finds nodes for the release does so for the pods of its policies, beside what a file asks for.
+#[tokio::test]
+async fn the_pods_of_policies_are_pulled_and_placed_as_those_of_the_release() -> Result<()> {
+    if !has_helm()? {
+        return Ok(());
+    }
+    let given = json!({
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"key": "db", "operator": "Exists"}],
+    });
+    let fields = given.as_object().context("fields")?;
+    let mut arguments = vec!["--set".to_owned(), "cleanupPolicies.enabled=true".to_owned()];
+    for (field, value) in fields {
+        arguments.extend(["--set-json".to_owned(), format!("{field}={value}")]);
+    }
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let objects = chart::rendered(&arguments).await?;
+    let policies = of_kind(&objects, "CleanupPolicy");
+    assert_eq!(policies.len(), 6);
+    let of_files = chart::rendered(&["--set", "cleanupPolicies.enabled=true"]).await?;
+    for (policy, of_file) in policies.into_iter().zip(of_kind(&of_files, "CleanupPolicy")) {
+        let (pod, of_file) = (&policy["spec"]["podTemplate"], &of_file["spec"]["podTemplate"]);
+        assert_eq!(pod["labels"], of_file["labels"], "{policy}");
+        for (field, value) in fields {
+            assert_eq!(&pod[field], value, "{policy}");
+            assert!(of_file[field].is_null(), "{of_file}");
+        }
     }
     Ok(())
 }

@@ -31,11 +31,11 @@ const EXPECTED: [(&str, bool, Rules); 6] = [
         ],
     ),
     ("tarot-sessions", false, &[("deactivate-silent", 2), ("archive-sessions", 1)]),
-    ("after-hours-messages", false, &[("delete-messages", 1), ("delete-matches", 1)]),
+    ("after-hours-messages", false, &[("delete-messages", 2), ("delete-matches", 1)]),
     (
         "after-hours-sessions",
         false,
-        &[("close-expired", 1), ("delete-old-declines", 1), ("delete-orphaned-fingerprints", 1)],
+        &[("close-expired", 1), ("delete-old-declines", 1), ("delete-orphaned-fingerprints", 2)],
     ),
     (
         "leftovers",

@@ -47,6 +47,9 @@ INSERT INTO after_hours.after_hours_matches (id, user_a, user_b, created_at, exp
   (md5('young')::uuid, 'a', 'b', now() - interval '30 days', now() - interval '29 days', NULL);
 INSERT INTO after_hours.after_hours_messages (match_id, sender_id, body, sent_at)
 SELECT id, 'a', 'hello', created_at FROM after_hours.after_hours_matches;
+-- As the requirements' statements have it, whatever else a row says.
+INSERT INTO after_hours.after_hours_messages (match_id) VALUES (md5('old')::uuid);
+INSERT INTO after_hours.device_fingerprints (session_id) VALUES (md5('gone')::uuid);
 INSERT INTO after_hours.after_hours_declines (user_id, declined_user_id, created_at) VALUES
   ('a', 'b', now() - interval '8 days'),
   ('a', 'c', now() - interval '6 days');

@@ -38,7 +38,7 @@ pub const ALL: &[Operation] = &[
             may("title", Kind::Line(120)),
             DISPLAY_NAME,
             USER_ID,
-            may("ttl_s", Kind::Whole(60, 86_400)),
+            may("ttl_s", Kind::Whole(1, 86_400)),
         ])
         .answers(
             201,
@@ -68,7 +68,7 @@ pub const ALL: &[Operation] = &[
         Participant,
     )
     .headers(&[may("If-Match", Kind::Key)])
-    .body(&[may("title", Kind::Line(120)), may("extend_s", Kind::Whole(1, 86_400))])
+    .body(&[may("title", Kind::Line(120)), may("extend_s", Kind::Whole(1, i32::MAX))])
     .answers(200, SNAPSHOT)
     .tells(&["ETag"])
     .fails(&[403, 404, 409, 410, 412, 428]),
