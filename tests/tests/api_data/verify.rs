@@ -88,7 +88,7 @@ async fn six_checks_pass_on_what_one_migration_makes_and_on_nothing_less() -> Re
             SELECT tgname FROM pg_trigger
             WHERE NOT tgisinternal AND tgrelid::regclass::text IN ('core.sessions', 'core.session_participants', 'core.session_events')";
         let all = rows_of(database, all).await?;
-        ensure!(all.len() == 29, "{all:?}");
+        ensure!(all.len() == 30, "{all:?}");
         for row in all {
             let name = row.trim_matches(['(', ')']);
             ensure!(SCRIPT.contains(&format!("'{name}'")), "the script does not look for {name}");
