@@ -1,7 +1,8 @@
 //! After Hours: who declined whom, which devices were there, who matched, and what they write to each other
 //! while their session lasts.
 //!
-//! Somebody is known here by the `user_id` that they came in with. A match is of two who are in one session.
+//! Somebody is known here by the `user_id` that they came in with, or else by the id of their participant. A match is
+//! of two who are in one session.
 
 pub mod decline;
 pub mod fingerprint;
@@ -76,7 +77,7 @@ impl Message {
     }
 }
 
-/// Somebody in a live session of After Hours, with the name that the app has for them.
+/// Somebody in a live session of After Hours, by the name that they are known by.
 pub struct Person {
     /// They and their session.
     pub member: Member,
@@ -110,8 +111,8 @@ impl Person {
             return Err(Problem::new(Code::WrongApp));
         }
         member.session.live(work.now, StatusCode::CONFLICT)?;
-        let user_id = member.participant.user_id.clone();
-        let user_id = user_id.ok_or_else(|| Problem::new(Code::UserUnknown))?;
+        let id = || member.participant.id.to_string();
+        let user_id = member.participant.user_id.clone().unwrap_or_else(id);
         Ok(Self { member, user_id })
     }
 

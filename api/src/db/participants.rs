@@ -113,12 +113,13 @@ UPDATE core.session_participants
 SET ready = $2
 WHERE participant_id = $1";
 
+/// Who has no name of the app is called by their id.
 const FIND_USER: &str = "
 SELECT EXISTS (
   SELECT
   FROM core.session_participants
   WHERE session_id = $1
-    AND user_id = $2
+    AND COALESCE(user_id, CAST(participant_id AS text)) = $2
     AND left_at IS NULL
 )";
 
@@ -127,7 +128,7 @@ const IS_TAKEN: &str = "
 SELECT COALESCE(bool_or(left_at IS NULL) OR NOT bool_or(COALESCE(token_hash = $3, FALSE)), FALSE)
 FROM core.session_participants
 WHERE session_id = $1
-  AND user_id = $2";
+  AND COALESCE(user_id, CAST(participant_id AS text)) = $2";
 
 const COUNT_READY: &str = "
 SELECT count(*) FILTER (WHERE ready), count(*)

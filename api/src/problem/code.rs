@@ -86,9 +86,6 @@ codes! {
     /// The session is of another app.
     WrongApp "wrong_app" FORBIDDEN "The session is of another app"
         "Only a session of After Hours has matches, messages, declines and fingerprints.";
-    /// The participant came in without a name of the app.
-    UserUnknown "user_unknown" FORBIDDEN "You have no user_id"
-        "Come into the session with a user_id: that is who matches, writes and declines.";
     /// Nobody of that name is there.
     UserAbsent "user_absent" CONFLICT "Somebody is not in the session"
         "Both users of a match have to be in its session.";

@@ -166,7 +166,7 @@ async fn a_device_is_kept_as_a_hash() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_is_somebody_else_and_nobody_without_a_name_takes_part() -> Result<()> {
+async fn nobody_is_somebody_else_and_who_has_no_name_is_known_by_their_id() -> Result<()> {
     let (_sessions, replica) = scene().await?;
     let (host, bob, _) = party(&replica).await?;
     let body = json!({"access_method": "direct", "user_id": "bob"});
@@ -180,9 +180,17 @@ async fn nobody_is_somebody_else_and_nobody_without_a_name_takes_part() -> Resul
     let back = bob.post(&replica, &host.path("/participants"), body).await?;
     assert_eq!(back.status, 201, "he had left, and has his token: {}", back.body);
 
-    let nameless = super::scene::join(&replica, &host).await?;
+    let direct = json!({"access_method": "direct"});
+    let joined = Phone::fresh().post(&replica, &host.path("/participants"), direct).await?;
+    let (id, nameless) = (joined.text("/participant/id"), Phone::fresh());
+    let nameless = nameless.with_token(joined.text("/token"));
+    let posing = json!({"access_method": "direct", "user_id": id});
+    let posing = Phone::fresh().post(&replica, &host.path("/participants"), posing).await?;
+    assert_eq!(posing.problem(), (409, "user_present"));
     let refused = make(&replica, &nameless, &host, ["ann", "cat"]).await?;
-    assert_eq!(refused.problem(), (403, "user_unknown"));
+    assert_eq!(refused.problem(), (403, "not_the_host"), "it is of two others");
+    let made = make(&replica, &nameless, &host, ["ann", id]).await?;
+    assert_eq!(made.status, 201, "{}", made.body);
     let reading = single(&replica).await?;
     let refused = make(&replica, &reading.phone, &reading, ["ann", "cat"]).await?;
     assert_eq!(refused.problem(), (403, "wrong_app"));
