@@ -139,9 +139,18 @@ impl Member {
         let member = member.ok_or_else(|| Problem::new(Code::TokenInvalid))?;
         let lives = member.session.standing(work.now) == Standing::Live;
         if access == Access::Change && lives {
-            participants::see(work.connection(), member.participant.id).await?;
+            member.heard(work).await?;
         }
         Ok(member)
+    }
+
+    /// They are there, and back if they were marked as gone.
+    pub async fn heard(&self, work: &mut Work) -> Result<(), sqlx::Error> {
+        let Participant { id, is_disconnected, .. } = self.participant;
+        if is_disconnected {
+            return heartbeat::came_back(work, self, &Actor::unseen(id)).await;
+        }
+        participants::see(work.connection(), id).await
     }
 
     /// Goes on for the host alone.

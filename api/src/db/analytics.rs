@@ -30,6 +30,7 @@ WHERE event_type IN ('join_code_used', 'join_code_failed')
   AND \"timestamp\" > now() - interval '24 hours'
   AND (CAST($1 AS text) IS NULL OR app = $1 OR (app IS NULL AND $1 = 'table_talk'))";
 
+/// With what cleanup has taken of today.
 const TABLES: &str = "
 SELECT table_token, concurrent_groups, total_sessions
 FROM (
@@ -37,9 +38,18 @@ FROM (
     table_token,
     count(DISTINCT session_group_id) AS concurrent_groups,
     count(session_id) AS total_sessions
-  FROM core.sessions
-  WHERE created_at >= date_trunc('day', now())
-    AND (CAST($1 AS text) IS NULL OR app = $1)
+  FROM (
+    SELECT table_token, session_group_id, session_id
+    FROM core.sessions
+    WHERE created_at >= date_trunc('day', now())
+      AND (CAST($1 AS text) IS NULL OR app = $1)
+    UNION ALL
+    SELECT session_row ->> 'table_token', CAST(session_row ->> 'session_group_id' AS uuid), session_id
+    FROM core.session_archive
+    WHERE app = ANY (CASE WHEN $1 IS NULL THEN '{table_talk,tarot,after_hours}' ELSE ARRAY[$1] END)
+      AND ended_at >= date_trunc('day', now())
+      AND created_at >= date_trunc('day', now())
+  ) AS today
   GROUP BY table_token
 ) AS counted
 WHERE CAST($3 AS bigint) IS NULL

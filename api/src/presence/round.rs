@@ -176,7 +176,7 @@ async fn write(app: &App, beats: &[Beat]) -> Result<Instant, sqlx::Error> {
 }
 
 /// Writes down who was heard of in this session, in the transaction that ends it or marks them as gone. Nobody is
-/// remembered for it: after that commit the session is to be forgotten.
+/// remembered for it: after that commit the session is to be forgotten. Whoever is locked is being written by a round.
 pub async fn write_in(app: &App, work: &mut Work, session: Uuid) -> Result<(), sqlx::Error> {
     let beats = app.presence.beats_in(session);
     if !beats.is_empty() {

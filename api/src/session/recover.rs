@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::client::{Client, Peer};
-use crate::db::{events, participants, sessions};
+use crate::db::{events, sessions};
 use crate::event::{Event, EventType};
 use crate::participant::{Access, Member};
 use crate::problem::{Code, Problem};
@@ -33,7 +33,7 @@ pub async fn recover(
     member.host()?;
     may_recover(&member.session, work.now)?;
     let session = sessions::recover(work.connection(), id).await?;
-    participants::see(work.connection(), member.participant.id).await?;
+    member.heard(&mut work).await?;
     let data = json!({
         "sessionId": id.to_string(),
         "expiresAt": session.expires_at.to_string(),

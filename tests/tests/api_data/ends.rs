@@ -170,6 +170,9 @@ async fn a_match_lasts_as_long_as_its_session_whenever_that_is_given_more_time()
                  UPDATE core.sessions SET expires_at = expires_at + interval '2 hours'",
             )
             .await?;
+        for change in ["expires_at = expires_at - interval '1 hour'", "ended_at = now(), expires_at = now()"] {
+            database.execute(&format!("UPDATE core.sessions SET {change}")).await?;
+        }
         let follows = "SELECT user_b, m.expires_at = s.expires_at FROM after_hours.after_hours_matches AS m JOIN core.sessions AS s USING (session_id) ORDER BY 1";
         assert_eq!(rows_of(database, follows).await?, ["(bob,t)", "(cat,f)"], "a saved one is done with");
         Ok(())
@@ -187,12 +190,19 @@ async fn a_session_whose_time_is_set_back_has_timed_out() -> Result<()> {
         for app in ["table_talk", "tarot", "after_hours"] {
             session(database, app, app, &[]).await?;
         }
-        database.execute("UPDATE core.sessions SET expires_at = now() - interval '1 minute'").await?;
+        session(database, "tarot", "waits", &[("mode", "'dual'"), ("dual_status", "'waiting'")]).await?;
+        let set_back = "UPDATE core.sessions SET expires_at = now() - interval '1 minute'";
+        database.execute(&format!("{set_back}, dual_status = 'ended' WHERE title = 'waits'; {set_back} WHERE title <> 'waits'")).await?;
         database.execute("UPDATE after_hours.after_hours_sessions SET ended_at = expires_at WHERE ended_at IS NULL").await?;
-        let told = "SELECT s.app, e.data ->> 'reason', s.end_reason FROM core.session_events AS e JOIN core.sessions AS s USING (session_id) ORDER BY 1";
+        let told = "SELECT s.title, e.data ->> 'reason', s.end_reason FROM core.session_events AS e JOIN core.sessions AS s USING (session_id) ORDER BY 1";
         assert_eq!(
             rows_of(database, told).await?,
-            ["(after_hours,timeout,timeout)", "(table_talk,inactivity,inactivity)", "(tarot,timeout,timeout)"]
+            [
+                "(after_hours,timeout,timeout)",
+                "(table_talk,inactivity,inactivity)",
+                "(tarot,timeout,timeout)",
+                "(waits,waiting_timeout,waiting_timeout)",
+            ]
         );
         Ok(())
     })

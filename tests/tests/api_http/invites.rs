@@ -226,8 +226,7 @@ async fn a_session_that_has_just_expired_comes_back_and_no_other_does() -> Resul
 async fn who_acts_was_heard_of_then() -> Result<()> {
     let (sessions, replica) = scene().await?;
     let host = single(&replica).await?;
-    let silent =
-        "UPDATE core.session_participants SET last_seen_at = now() - interval '61 minutes'";
+    let silent = "UPDATE core.session_participants SET last_seen_at = now() - interval '61 minutes', disconnected_at = now()";
     sessions.database.execute(silent).await?;
     let invited = invite(&replica, &host).await?;
     let path = format!("/api/v1/invites/{}", invited.text("/invite/token"));
