@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -55,13 +56,24 @@ func reap() {
 
 func dial(addresses []string) {
 	for _, address := range addresses {
-		connection, err := net.DialTimeout("tcp", address, 5*time.Second)
-		if err != nil {
+		if err := reach(address); err != nil {
 			end(err.Error(), 1)
 		}
-		connection.Close()
 	}
 	end("reached "+strings.Join(addresses, " "), 0)
+}
+
+// A service that was made a moment ago refuses until the node has rules for it.
+func reach(address string) error {
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		connection, err := net.DialTimeout("tcp", address, 5*time.Second)
+		if err == nil {
+			return connection.Close()
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Since(began) > 10*time.Second {
+			return err
+		}
+	}
 }
 
 func end(message string, code int) {
